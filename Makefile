@@ -1,0 +1,52 @@
+# Two targets matter to a newcomer: `make demo` and `make test`. Each sets itself up first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test lint gen lock clean
+
+help: ## show this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(VENV)/.python: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bihuan needs Python 3.11 or later; name one with: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV) || { echo "python3 has no venv module; on Debian: apt install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/.run: requirements.lock $(VENV)/.python
+	@echo "Installing pinned packages into $(VENV) (first run only) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.run
+	@echo "Installing pinned tools for tests into $(VENV) (first run only) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+demo: $(VENV)/.run ## watch four enterprises go through the loop, on a real stack
+	@$(BIN)/bihuan demo
+
+up: $(VENV)/.run ## keep the stack up until Ctrl-C
+	@$(BIN)/bihuan up
+
+test: $(VENV)/.dev ## run every test
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## style, types, schema
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python proto/generate.py --check
+	@$(BIN)/buf lint gen/bihuan.binpb --config proto/buf.yaml
+
+gen: $(VENV)/.dev ## generate gen/ from proto/
+	@$(BIN)/python proto/generate.py
+
+lock: $(VENV)/.dev ## pin again, with hashes
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --group build --group dev pyproject.toml -o requirements-dev.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --group build pyproject.toml -c requirements-dev.lock -o requirements.lock
+
+clean: ## remove the environment and the local data
+	rm -rf $(VENV) .bihuan

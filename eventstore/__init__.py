@@ -1,0 +1,40 @@
+"""The append-only event log in PostgreSQL: knows bytes and type names, no domain."""
+
+from eventstore.engine import engine_for, is_unavailable
+from eventstore.errors import (
+    CheckpointMoved,
+    ForeignStream,
+    PositionBeyondHead,
+    RequestReused,
+    WrongExpectedVersion,
+)
+from eventstore.events import (
+    MAX_DATA_BYTES,
+    Filter,
+    Metadata,
+    NewEvent,
+    Page,
+    RecordedEvent,
+)
+from eventstore.migrate import migrate
+from eventstore.store import EventStore
+from eventstore.subscription import Subscription
+
+__all__ = [
+    "MAX_DATA_BYTES",
+    "CheckpointMoved",
+    "EventStore",
+    "Filter",
+    "ForeignStream",
+    "Metadata",
+    "NewEvent",
+    "Page",
+    "PositionBeyondHead",
+    "RecordedEvent",
+    "RequestReused",
+    "Subscription",
+    "WrongExpectedVersion",
+    "engine_for",
+    "is_unavailable",
+    "migrate",
+]

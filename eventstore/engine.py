@@ -1,0 +1,78 @@
+"""Connections to PostgreSQL: one kind of engine for all, and what counts as PostgreSQL lost."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event, make_url
+from sqlalchemy.exc import DBAPIError, DisconnectionError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+CONNECT_SECONDS = 10
+# 08 connection lost, 57P0x shutting down or starting up, 53300 no free connection.
+_LOST = ("08", "57P0", "53300")
+
+
+def engine_for(database_url: str, role: str | None = None, *, pool_size: int = 10) -> AsyncEngine:
+    """An engine whose connections act as `role` from their first statement.
+
+    `database_url` is any libpq URL: postgresql://user@host/name, or ?host=/dir for a Unix socket.
+    The pool holds `pool_size` connections and as many again under load.
+    """
+    dsn = make_url(database_url).set(drivername="postgresql")
+    # Dealing positions and claiming requests rely on a new snapshot for each statement.
+    settings = {"default_transaction_isolation": "read committed", "timezone": "UTC", "jit": "off"}
+    if role is not None:
+        settings["role"] = role
+
+    async def connect(*_: object, **__: object) -> Any:
+        try:
+            return await asyncpg.connect(
+                dsn.render_as_string(hide_password=False),
+                timeout=CONNECT_SECONDS,
+                server_settings={"application_name": "bihuan", **settings},
+            )
+        except (OSError, TimeoutError) as error:
+            raise asyncpg.ConnectionFailureError(f"cannot reach {dsn!r}: {error}") from error
+
+    engine = create_async_engine(
+        dsn.set(drivername="postgresql+asyncpg"),
+        async_creator=connect,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def _refuse_closed(connection: Any, *_: object) -> None:
+    # asyncpg sees the socket close, so this finds a dead connection without a round trip.
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("PostgreSQL closed the connection")
+
+
+async def driver(connection: AsyncConnection) -> Any:
+    """The asyncpg connection beneath, for statements outside any transaction of SQLAlchemy's."""
+    return (await connection.get_raw_connection()).driver_connection
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether `error` says that PostgreSQL is away for now: the same call may succeed later."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated:
+            return True
+        error = error.orig or error
+    if isinstance(error, DisconnectionError | PoolExhausted):
+        return True
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)
+    return str(getattr(error, "sqlstate", None) or "").startswith(_LOST)
+
+
+def backoff(first: float = 0.05, most: float = 2.0) -> Iterator[float]:
+    """Seconds to wait before each further attempt, doubling without end up to `most`."""
+    delay = first
+    while True:
+        yield delay
+        delay = min(delay * 2, most)

@@ -1,0 +1,95 @@
+"""Wakes the readers of one process soon after a commit, anywhere; polling covers what it misses."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from eventstore.engine import backoff, driver, is_unavailable
+
+CHANNEL = "eventstore"
+log = logging.getLogger(__name__)
+
+
+class Wakeup:
+    """Rings a bell whenever positions were dealt, and has them dealt after a commit."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._bell = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
+        self._announcing: asyncio.Task[None] | None = None
+        self._due = False
+
+    def bell(self) -> asyncio.Event:
+        """The next ring. Take it before reading, so that a ring while reading is not missed."""
+        if self._listening is not None and self._listening.done():
+            self._listening.result()  # raises what ended it
+        if self._listening is None:
+            self._listening = asyncio.create_task(self._listen(), name="eventstore.listen")
+        return self._bell
+
+    def announce(self) -> None:
+        """Have positions dealt, and every process notified, in the background: one call at a time.
+
+        The notification is the dealing transaction's: NOTIFY in an appending transaction would
+        make all writers commit one after another.
+        """
+        self._due = True
+        if self._announcing is None or self._announcing.done():
+            self._announcing = asyncio.create_task(self._announce(), name="eventstore.announce")
+
+    async def close(self) -> None:
+        """Stop listening; what was announced is still dealt."""
+        if self._announcing is not None:
+            await self._announcing
+        if self._listening is not None:
+            self._listening.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._listening
+            self._listening = None
+
+    def _ring(self, *_: object) -> None:
+        self._bell.set()
+        self._bell = asyncio.Event()
+
+    async def _announce(self) -> None:
+        while self._due:
+            self._due = False
+            try:
+                async with self._engine.connect() as conn:
+                    # Waits its turn: the one dealing now may have looked before our commit.
+                    await (await driver(conn)).execute("SELECT eventstore.advance(true)")
+            except Exception as error:
+                log.warning("positions not dealt, the next reader will: %s", error)
+
+    async def _listen(self) -> None:
+        delays = backoff()
+        while True:
+            try:
+                async with exclusive(self._engine) as conn:
+                    connection = await driver(conn)
+                    lost = asyncio.Event()
+                    connection.add_termination_listener(lambda _, lost=lost: lost.set())
+                    await connection.add_listener(CHANNEL, self._ring)
+                    delays = backoff()
+                    self._ring()  # for what was missed while away
+                    await lost.wait()
+                    log.warning("lost the connection that listens for events")
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                log.warning("cannot listen for events: %s", error)
+            await asyncio.sleep(next(delays))
+
+
+@asynccontextmanager
+async def exclusive(engine: AsyncEngine) -> AsyncGenerator[AsyncConnection]:
+    """A connection that is closed afterwards, since it holds session state: LISTEN, or a lock."""
+    async with engine.connect() as conn:
+        try:
+            yield conn
+        finally:
+            await conn.invalidate()

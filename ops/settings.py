@@ -1,0 +1,135 @@
+"""Reads the configuration from the environment: one typed field for each variable, and no other way."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+HOME = Path(".bihuan")
+
+
+class SettingsError(Exception):
+    """A variable holds what cannot be used; the message is one line that names it."""
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not (colon and host and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError("expected host:port, as in 127.0.0.1:50051")
+    return text
+
+
+def _postgres_url(text: str) -> str:
+    if not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("expected postgresql://user:password@host:5432/database")
+    return text
+
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Address = Annotated[str, AfterValidator(_address)]
+PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+Absolute = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+
+
+def _variable(name: str, default: Any, meaning: str) -> Any:
+    return Field(default, validation_alias=name, validate_default=True, description=meaning)
+
+
+class Settings(BaseSettings):
+    """All of the configuration. `None` stands for "not configured"; `description` says what then."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_ignore_empty=True, extra="ignore", validate_by_name=True
+    )
+
+    home: Absolute = _variable("BIHUAN_HOME", HOME, "folder of data, logs and keys")
+    database_url: PostgresUrl | None = _variable(
+        "DATABASE_URL", None, "PostgreSQL 18 to use; unset: one of our own in the home"
+    )
+    temporal_address: Address | None = _variable(
+        "TEMPORAL_ADDRESS", None, "Temporal frontend to use; unset: a dev server of our own"
+    )
+    temporal_namespace: str = _variable("TEMPORAL_NAMESPACE", "default", "Temporal namespace")
+    temporal_port: Port = _variable("BIHUAN_TEMPORAL_PORT", 7233, "port of our own dev server")
+    ui_port: Port = _variable("BIHUAN_UI_PORT", 8233, "port of our own Temporal Web UI")
+    grpc_address: Address = _variable(
+        "BIHUAN_GRPC_ADDRESS", "127.0.0.1:50051", "where the services listen"
+    )
+    jwks: str | None = _variable(
+        "BIHUAN_JWKS", None, "file or URL of the keys that sign tokens; unset: a local issuer"
+    )
+    issuer: str = _variable("BIHUAN_ISSUER", "bihuan-local", "`iss` that tokens must carry")
+    roles: Absolute | None = _variable(
+        "BIHUAN_ROLES", None, "file saying which role may call what; unset: the one shipped"
+    )
+    evidence_url: str | None = _variable(
+        "BIHUAN_EVIDENCE_URL", None, "fsspec URL of the evidence files; unset: a folder in the home"
+    )
+    clock: str | None = _variable(
+        "BIHUAN_CLOCK", None, "a clock that runs fast, for demonstrations; unset: real time"
+    )
+    rules: Absolute | None = _variable(
+        "BIHUAN_RULES", None, "folder of rules added to the shipped ones"
+    )
+    otlp_endpoint: str | None = _variable(
+        "OTEL_EXPORTER_OTLP_ENDPOINT", None, "where traces go; unset: nowhere"
+    )
+
+    def configured(self, field: str) -> bool:
+        """Whether somebody chose the value, rather than it being our default."""
+        return field in self.model_fields_set
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make another process read these very settings."""
+        values = ((variable, getattr(self, field)) for field, variable in variables())
+        return {variable: str(value) for variable, value in values if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of `bihuan config`. `value` has its secrets masked; `source`: environment, default."""
+
+    name: str
+    value: str | None
+    source: str
+    meaning: str
+
+
+def variables() -> Iterator[tuple[str, str]]:
+    """Each field's name with the variable it is read from."""
+    for field, info in Settings.model_fields.items():
+        yield field, str(info.validation_alias)
+
+
+def load() -> Settings:
+    """Read the environment. Raises SettingsError for the first variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, given = str(first["loc"][0]), masked(str(first["input"]))
+        wrong = first["msg"].removeprefix("Value error, ")
+        raise SettingsError(f"{name}: {wrong}; it is {given!r}") from None
+
+
+def entries(settings: Settings) -> list[Entry]:
+    """What is configured, fit to be shown to anyone."""
+    return [
+        Entry(
+            name=variable,
+            value=None if (value := getattr(settings, field)) is None else masked(str(value)),
+            source="environment" if settings.configured(field) else "default",
+            meaning=Settings.model_fields[field].description or "",
+        )
+        for field, variable in variables()
+    ]
+
+
+def masked(text: str) -> str:
+    """The text without the passwords that a URL in it carries; rather too little than too much."""
+    text = re.sub(r"(://[^:/?#@\s]*:)\S*@", r"\1***@", text)
+    return re.sub(r"([?&]\w*(?:password|secret|token|key)\w*=)[^&\s]*", r"\1***", text, flags=re.I)

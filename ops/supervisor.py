@@ -1,0 +1,311 @@
+"""Keeps a whole stack up: starts the parts in order, restarts the dead, stops all in reverse."""
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from ops import ports, postgres, temporal
+from ops.part import Part, PartFailed, Running, Say, stop_leftovers
+from ops.settings import Settings, variables
+
+if TYPE_CHECKING:
+    from rpc.identity import Identity
+
+EMBEDDED = ("postgres", "temporal")
+OURS = ("service", "worker", "relay")
+ALL = (*EMBEDDED, *OURS)
+COMMANDS = {"service": "serve", "worker": "work", "relay": "relay"}
+
+
+class AlreadyUp(Exception):
+    """Another stack runs in this home; the message says which process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a running stack can be reached, as noted in run/stack.json."""
+
+    pid: int
+    database_url: str
+    temporal_address: str
+    ui_url: str | None  # None with a Temporal server that is not ours
+    grpc_address: str
+
+
+class Stack:
+    """The running parts of one home: `async with Stack(settings) as stack: ...`.
+
+    parts: which of `ALL` to run. Servers that the settings give an address for are not started.
+    Raises AlreadyUp, PortTaken or PartFailed from the start, with nothing left running.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        home: Path | None = None,
+        parts: Sequence[str] = ALL,
+        search_attributes: Mapping[str, str] | None = None,
+        say: Say = lambda _: None,
+    ) -> None:
+        home = (home or settings.home).absolute()
+        self.settings = settings.model_copy(update={"home": home})
+        self.home = home
+        self._wanted = parts
+        self._attributes = search_attributes
+        self._say = say
+        self._running: dict[str, Running] = {}
+        self._external: dict[str, str] = {}
+        self._lock: IO[str] | None = None
+        self._ui_url: str | None = None
+
+    @property
+    def parts(self) -> Mapping[str, Running]:
+        """The supervised parts by name, in the order of their start."""
+        return self._running
+
+    @property
+    def external(self) -> Mapping[str, str]:
+        """Name and address of the servers that are used but not ours to run."""
+        return self._external
+
+    @property
+    def database_url(self) -> str:
+        return _known(self.settings.database_url)
+
+    @property
+    def temporal_address(self) -> str:
+        return _known(self.settings.temporal_address)
+
+    @property
+    def grpc_address(self) -> str:
+        return self.settings.grpc_address
+
+    @property
+    def ui_url(self) -> str | None:
+        """Of our own Temporal Web UI; None with somebody else's Temporal."""
+        return self._ui_url
+
+    def part(self, name: str) -> Running:
+        """One part, with its `pid`, `state`, `restarts` and `log`. KeyError if it is not ours."""
+        return self._running[name]
+
+    async def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Kill a part and return when it is dead; the stack then starts it again by itself."""
+        await self.part(name).kill(number)
+
+    async def wait_ready(self, name: str, timeout: float = 60.0) -> None:
+        """Wait until a part serves. Raises PartFailed after `timeout` seconds."""
+        await self.part(name).wait_ready(timeout)
+
+    def token(self, identity: "Identity", hours: float = 8) -> str:
+        """A bearer token for `identity` from the local issuer."""
+        from ops.tokens import issue
+
+        return issue(self.settings, identity, hours)
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._lock = _lock(self.home)
+            await stop_leftovers(self.home / "run", self._say)
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Stop all parts, the last started first, and give the home free."""
+        for running in reversed(self._running.values()):
+            await running.stop()
+        if self._lock is not None:
+            (self.home / "run" / "stack.json").unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+
+    async def _start(self) -> None:
+        self._choose_ports()
+        if "postgres" in self._wanted:
+            await self._start_postgres()
+        if any(name in self._wanted for name in OURS):
+            await self._migrate()
+        if "temporal" in self._wanted:
+            await self._start_temporal()
+        for name in OURS:
+            if name in self._wanted:
+                await self._run(self._own(name))
+        self._note_addresses()
+
+    def _choose_ports(self) -> None:
+        """Settle all ports before anything starts, so that a taken one stops us early."""
+        update: dict[str, Any] = {}
+        if "temporal" in self._wanted and self.settings.temporal_address is None:
+            for field in ("temporal_port", "ui_port"):
+                update[field] = self._port(field, temporal.HOST, getattr(self.settings, field))
+        if "service" in self._wanted:
+            host, _, port = self.settings.grpc_address.rpartition(":")
+            update["grpc_address"] = f"{host}:{self._port('grpc_address', host, int(port))}"
+        self.settings = self.settings.model_copy(update=update)
+
+    def _port(self, field: str, host: str, port: int) -> int:
+        on_purpose = self.settings.configured(field)
+        variable = dict(variables())[field]
+        return ports.choose(variable, host, port, on_purpose=on_purpose, say=self._say)
+
+    async def _start_postgres(self) -> None:
+        if self.settings.database_url is not None:
+            self._external["postgres"] = self.settings.database_url
+            return
+        part = await postgres.prepare(self.home, self._say)
+        await self._run(part)
+        self.settings = self.settings.model_copy(update={"database_url": part.address})
+
+    async def _migrate(self) -> None:
+        from eventstore import migrate
+
+        root = Path(__file__).parents[1]
+        began = time.monotonic()
+        await migrate(self.database_url, *sorted(root.glob("services/*/migrations")))
+        self._say(f"the database has its tables ({time.monotonic() - began:.1f} s)")
+
+    async def _start_temporal(self) -> None:
+        attributes = self._search_attributes()
+        address, namespace = self.settings.temporal_address, self.settings.temporal_namespace
+        if address is not None:
+            self._external["temporal"] = address
+            await self._register(address, namespace, attributes)
+            return
+        port, ui_port = self.settings.temporal_port, self.settings.ui_port
+        part = temporal.part(self.home, port, ui_port, namespace, attributes)
+        self._ui_url = f"http://{temporal.HOST}:{ui_port}"
+        await self._run(part)
+        self.settings = self.settings.model_copy(update={"temporal_address": part.address})
+
+    async def _register(self, address: str, namespace: str, wanted: Mapping[str, str]) -> None:
+        try:
+            added = await temporal.register(address, namespace, wanted)
+        except RuntimeError as error:
+            raise PartFailed(f"TEMPORAL_ADDRESS: cannot use {address}: {error}") from error
+        if added:
+            self._say(f"Temporal at {address} got the search attributes {', '.join(added)}")
+
+    def _search_attributes(self) -> Mapping[str, str]:
+        if self._attributes is not None:
+            return self._attributes
+        from workflows.search_attributes import SEARCH_ATTRIBUTES
+
+        return SEARCH_ATTRIBUTES
+
+    def _own(self, name: str) -> Part:
+        """One of our parts: `python -m ops serve|work|relay` with the settings in its environment."""
+        ours = {variable for _, variable in variables()}
+        inherited = {name: value for name, value in os.environ.items() if name not in ours}
+        address = self.grpc_address if name == "service" else f"→ {self.temporal_address}"
+        return Part(
+            name=name,
+            command=(sys.executable, "-m", "ops", COMMANDS[name]),
+            address=address,
+            ready=lambda pid: self._own_ready(name, pid),
+            environment=inherited | self.settings.environment(),
+        )
+
+    async def _own_ready(self, name: str, pid: int) -> bool:
+        try:
+            noted = json.loads((self.home / "run" / f"{name}.ready").read_text())
+        except (FileNotFoundError, json.JSONDecodeError):  # not there yet, or being written
+            return False
+        if noted["pid"] != pid:
+            return False
+        return name != "service" or await _serving(reachable(self.grpc_address))
+
+    async def _run(self, part: Part) -> None:
+        running = Running(part, self.home, self._say)
+        self._running[part.name] = running
+        await running.start()
+
+    def _note_addresses(self) -> None:
+        noted = Addresses(
+            pid=os.getpid(),
+            database_url=self.settings.database_url or "",
+            temporal_address=self.settings.temporal_address or "",
+            ui_url=self._ui_url,
+            grpc_address=self.grpc_address,
+        )
+        (self.home / "run" / "stack.json").write_text(json.dumps(asdict(noted)))
+
+
+def addresses(home: Path) -> Addresses | None:
+    """Where the stack of that home can be reached; None unless one is up."""
+    try:
+        noted = json.loads((home / "run" / "stack.json").read_text())
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(AlreadyUp):
+        _lock(home).close()
+        return None  # nobody holds the lock, so that stack was killed
+    return Addresses(**noted)
+
+
+def reachable(address: str) -> str:
+    """The address to call for one that a server listens on: all interfaces means the loopback."""
+    host, _, port = address.rpartition(":")
+    loopback = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+    return f"{loopback.get(host, host)}:{port}"
+
+
+async def _serving(address: str) -> bool:
+    import grpc.aio
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+    async with grpc.aio.insecure_channel(address) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
+        except grpc.aio.AioRpcError:
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def _lock(home: Path) -> IO[str]:
+    """Hold the home for this process; the system lets go of it however the process ends."""
+    for folder in (home, home / "run", home / "logs"):
+        folder.mkdir(parents=True, exist_ok=True)
+    file = (home / "run" / "lock").open("a+")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        pid = file.read().strip()
+        file.close()
+        raise AlreadyUp(
+            f"a stack is already up in {home} (process {pid}): stop it there with Ctrl-C, "
+            "or choose another folder with BIHUAN_HOME"
+        ) from None
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _known(value: str | None) -> str:
+    if value is None:
+        raise RuntimeError("this stack does not run that part, or it is not started yet")
+    return value

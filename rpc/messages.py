@@ -1,0 +1,108 @@
+"""From bytes to a request that keeps its schema's rules, or to an error that names the field."""
+
+from collections import Counter
+from typing import TypeVar, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.unknown_fields import UnknownFieldSet
+from protovalidate import FieldPathElementPb, FieldPathPb, collect_violations
+
+from rpc.errors import StatusError, invalid_argument
+
+LENGTH_DELIMITED = 2
+MAX_DEPTH = 100  # as protobuf's own parser
+MAX_SEARCHED_BYTES = 1 << 18  # a search makes an object of every field
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(kind: type[M], data: bytes) -> M:
+    """The valid request in `data`.
+
+    INVALID_ARGUMENT with the dotted paths of the fields at fault: INVALID_REQUEST when rules of
+    protovalidate are broken, NOT_UTF8 for text in another encoding, MALFORMED_REQUEST otherwise.
+    """
+    try:
+        message = kind.FromString(data)
+    except DecodeError:
+        raise _unreadable(cast(Descriptor, kind.DESCRIPTOR), data) from None
+    check(message)
+    return message
+
+
+def check(message: Message) -> None:
+    """INVALID_ARGUMENT INVALID_REQUEST unless the message keeps its protovalidate rules."""
+    violations = [
+        (dotted(violation.proto.field), violation.proto.message or violation.proto.rule_id)
+        for violation in collect_violations(message)
+    ]
+    if violations:
+        first = "; ".join(f"{path}: {text}" if path else text for path, text in violations[:3])
+        raise invalid_argument("INVALID_REQUEST", first, violations)
+
+
+def compile_rules(kind: type[Message]) -> None:
+    """Raises protovalidate's CompilationError or EvaluationError for a rule that cannot work."""
+    collect_violations(kind())
+
+
+def dotted(path: FieldPathPb | None) -> str:
+    """A path as `items[2].title` or `labels["k"].value`; empty for a rule on the whole message."""
+    return ".".join(_step(element) for element in path.elements) if path else ""
+
+
+def _step(element: FieldPathElementPb) -> str:
+    if element.subscript is None:
+        return element.field_name
+    key = element.subscript.value
+    quoted = f'"{key}"' if isinstance(key, str) else str(key)
+    return f"{element.field_name}[{quoted}]"
+
+
+def _unreadable(descriptor: Descriptor, data: bytes) -> StatusError:
+    path = find_not_utf8(descriptor, data)
+    if path is None:
+        return invalid_argument(
+            "MALFORMED_REQUEST", f"the request is not a {descriptor.full_name} in protobuf encoding"
+        )
+    return invalid_argument(
+        "NOT_UTF8", f"{path}: must be UTF-8 text", [(path, "must be UTF-8 text")]
+    )
+
+
+def find_not_utf8(descriptor: Descriptor, data: bytes, depth: int = MAX_DEPTH) -> str | None:
+    """The dotted path of the first string field whose bytes are not UTF-8, None if there is none.
+
+    Bytes that are not protobuf, or too many or too deep to search, have none. Entries of a map are
+    numbered as they come: `labels[0].key`.
+    """
+    if depth == 0 or len(data) > MAX_SEARCHED_BYTES:
+        return None
+    try:
+        fields = UnknownFieldSet(Empty.FromString(data))  # to Empty every field is unknown
+    except DecodeError:
+        return None
+    seen: Counter[str] = Counter()
+    for found in map(fields.__getitem__, range(len(fields))):
+        field = descriptor.fields_by_number.get(found.field_number)
+        if field is None or found.wire_type != LENGTH_DELIMITED:
+            continue
+        path = f"{field.name}[{seen[field.name]}]" if field.is_repeated else field.name
+        seen[field.name] += 1
+        if field.type == FieldDescriptor.TYPE_STRING and not _is_utf8(found.data):
+            return path
+        if field.message_type:
+            inner = find_not_utf8(field.message_type, found.data, depth - 1)
+            if inner:
+                return f"{path}.{inner}"
+    return None
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

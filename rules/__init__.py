@@ -1,0 +1,110 @@
+"""The law as effective-dated data with citations, and the working days it counts by. Pure."""
+
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import NamedTuple
+
+from bihuan.types.v1.deadline_pb2 import Deadline, Period
+from rules import deadline as deadlines
+from rules.book import NATIONAL, Rule, RuleBook, Unit, UnknownRule
+from rules.calendar import WorkingCalendar, YearCalendar, parse_calendar
+from rules.clock import SHANGHAI, Clock, legal_date
+from rules.deadline import as_date, explain
+from rules.money import surcharge
+
+__all__ = [
+    "SHANGHAI",
+    "Clock",
+    "Rule",
+    "RuleBook",
+    "Rules",
+    "Rung",
+    "Unit",
+    "UnknownRule",
+    "WorkingCalendar",
+    "YearCalendar",
+    "as_date",
+    "explain",
+    "legal_date",
+    "parse_calendar",
+    "surcharge",
+]
+LADDER = "rectification.escalation"
+
+
+class Rung(NamedTuple):
+    """A rung of the ladder for overdue rectification (逾期处置阶梯), from 1."""
+
+    level: int
+    measure: str
+    after_working_days: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The law of one place by the calendars known now."""
+
+    book: RuleBook
+    calendar: WorkingCalendar
+    jurisdiction: str = NATIONAL
+
+    def at(self, jurisdiction: str) -> "Rules":
+        """The law of another place: a division code (GB/T 2260), or "CN"."""
+        return replace(self, jurisdiction=jurisdiction)
+
+    def rule(self, rule_id: str, on: date) -> Rule:
+        """The version in force here on that day. Raises UnknownRule."""
+        return self.book.rule(rule_id, on, self.jurisdiction)
+
+    def deadline(
+        self,
+        rule_id: str,
+        origin: date,
+        deadline_id: str,
+        *,
+        days: int | None = None,
+        due: date | None = None,
+    ) -> Deadline:
+        """The deadline that the rule sets from `origin`, or `days` of the rule's unit after it, or on
+        `due`. Raises UnknownRule, and ValueError if `due` does not lie after `origin` or the rule is
+        not a period.
+        """
+        rule = self.rule(rule_id, origin)
+        version = rule.version
+        if version.unit is None or version.value is None:
+            raise ValueError(f"rule {rule_id} is not a period")
+        if due is None:
+            period = Period(length=days or version.value, unit=deadlines.UNITS[version.unit])
+            return deadlines.count(rule, period, origin, deadline_id, self.calendar)
+        if due <= origin:
+            raise ValueError(f"due date {due} does not lie after {origin}")
+        blank = Deadline(id=deadline_id)
+        blank.origin_date.year, blank.origin_date.month = origin.year, origin.month
+        blank.origin_date.day = origin.day
+        return deadlines.set_on(rule, due, blank, self.calendar)
+
+    def extended(self, deadline: Deadline, due: date) -> Deadline:
+        """`deadline` moved to `due`: its id, its rule and its steps so far stay."""
+        return deadlines.set_on(self._rule_of(deadline), due, deadline, self.calendar)
+
+    def recount(self, deadline: Deadline) -> Deadline:
+        """`deadline` counted again by the calendars known now, by the version of its rule."""
+        return deadlines.recount(self._rule_of(deadline), deadline, self.calendar)
+
+    def rung(self, level: int, on: date) -> Rung | None:
+        """The rung `level` of the ladder in force on that day; None above the top."""
+        rungs = self.rule(LADDER, on).version.rungs
+        if not 1 <= level <= len(rungs):
+            return None
+        rung = rungs[level - 1]
+        return Rung(level, rung.measure, rung.after_working_days)
+
+    def rung_deadline(self, level: int, origin: date, deadline_id: str) -> Deadline:
+        """When the rung `level` follows, the one below having been reached on `origin`."""
+        rule = self.rule(LADDER, origin)
+        length = rule.version.rungs[level - 1].after_working_days
+        period = Period(length=length, unit=Period.UNIT_WORKING_DAYS)
+        return deadlines.count(rule, period, origin, deadline_id, self.calendar)
+
+    def _rule_of(self, deadline: Deadline) -> Rule:
+        return self.book.version(deadline.rule.id, deadline.rule.version)

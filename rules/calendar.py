@@ -1,0 +1,99 @@
+"""Working days: weekends off, holidays off, swapped weekends on, as far as calendars are published."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cache
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+WEEKEND = "周末"
+
+
+class YearCalendar(BaseModel):
+    """One year's special days: `holidays` are off although they may be weekdays, `working_weekends`
+    are worked; each with its occasion. `source` is the notice that says so.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    year: int
+    holidays: Mapping[date, str]
+    working_weekends: Mapping[date, str] = {}
+    source: str
+
+    @model_validator(mode="after")
+    def _check(self) -> "YearCalendar":
+        for day in (*self.holidays, *self.working_weekends):
+            if day.year != self.year:
+                raise ValueError(f"{day} is not a day of {self.year}")
+        for day in self.working_weekends:
+            if day in self.holidays or day.weekday() < 5:
+                raise ValueError(f"{day} cannot be a working weekend: a weekday or a holiday")
+        return self
+
+
+class Day(NamedTuple):
+    """Whether a day is worked; why not, or why although; whether its year's calendar is known."""
+
+    working: bool
+    reason: str
+    known: bool
+
+
+@dataclass(frozen=True)
+class WorkingCalendar:
+    """The years known so far. A day of another year is a working day if it is a weekday: provisional."""
+
+    years: Mapping[int, YearCalendar] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls) -> "WorkingCalendar":
+        """The calendars that come with the package."""
+        return _built_in()
+
+    def with_year(self, calendar: YearCalendar) -> "WorkingCalendar":
+        """This calendar with one year more, or another version of it."""
+        return WorkingCalendar({**self.years, calendar.year: calendar})
+
+    def knows(self, year: int) -> bool:
+        """Whether the calendar of `year` is published."""
+        return year in self.years
+
+    def day(self, day: date) -> Day:
+        """What `day` is."""
+        weekend = day.weekday() >= 5
+        year = self.years.get(day.year)
+        if year is None:
+            return Day(not weekend, WEEKEND if weekend else "", known=False)
+        if occasion := year.holidays.get(day):
+            return Day(False, occasion, known=True)
+        if occasion := year.working_weekends.get(day):
+            return Day(True, f"{occasion}调休", known=True)
+        return Day(not weekend, WEEKEND if weekend else "", known=True)
+
+
+def parse_calendar(text: str, name: str) -> YearCalendar:
+    """A year's calendar from YAML. ValueError names the file `name` and what is wrong in it."""
+    try:
+        return YearCalendar.model_validate(_mapping(yaml.safe_load(text)))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{name}: not YAML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "calendar"
+        raise ValueError(f"{name}: {where}: {first['msg']}") from error
+
+
+def _mapping(value: Any) -> Any:
+    return value if isinstance(value, dict) else {}
+
+
+@cache
+def _built_in() -> WorkingCalendar:
+    folder = files("rules") / "data" / "calendars"
+    calendars = [parse_calendar(file.read_text("utf-8"), file.name) for file in folder.iterdir()]
+    return WorkingCalendar({calendar.year: calendar for calendar in calendars})

@@ -1,0 +1,1 @@
+"""The domains, each a gRPC service over its own aggregates, events and views."""

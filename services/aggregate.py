@@ -1,0 +1,188 @@
+"""Carries out one command on one aggregate: claim, load, decide, append, project, answer.
+
+All of it is one transaction, so a fact, what queries see of it and the answer to its request stand or
+fall together.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import Message
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventstore import EventStore, Metadata, NewEvent, RequestReused, WrongExpectedVersion
+from rpc.causation import current_causation
+from rpc.errors import StatusError, aborted, already_exists, not_found
+from rpc.identity import current_identity
+from rpc.telemetry import current_traceparent
+
+
+class Resource(Protocol):
+    """What every aggregate's state is: a protobuf resource with a name and an etag."""
+
+    name: str
+    etag: str
+
+    def SerializeToString(self, *, deterministic: bool = ...) -> bytes: ...  # noqa: N802
+    def ParseFromString(self, serialized: bytes) -> int: ...  # noqa: N802
+
+
+State = TypeVar("State", bound=Resource)
+
+
+@dataclass(frozen=True)
+class Aggregate(Generic[State]):
+    """One kind of aggregate.
+
+    category: stream category, for example "rectification.problem"; blank: the state before the first
+    event, its name set; evolve: pure; project: writes what queries need, in the append's transaction.
+    """
+
+    category: str
+    blank: Callable[[str], State]
+    evolve: Callable[[State, Any], State]
+    project: Callable[[AsyncConnection, State], Awaitable[None]]
+    # The UUID of a resource name; that of a calendar, say, is not in the name itself.
+    key: Callable[[str], UUID] = lambda name: UUID(name.rpartition("/")[2])
+
+    def stream(self, name: str) -> str:
+        """The stream of the resource `name`."""
+        return f"{self.category}-{self.key(name)}"
+
+
+class Commands(Generic[State]):
+    """Carries out commands on aggregates of one kind."""
+
+    def __init__(self, store: EventStore, aggregate: Aggregate[State]) -> None:
+        self._store = store
+        self._aggregate = aggregate
+
+    async def create(
+        self, name: str, command: Message, decide: Callable[[State], Sequence[Message]]
+    ) -> State:
+        """As `execute`, for a command that makes the aggregate."""
+        return await self._run(name, command, decide, must_exist=False)
+
+    async def execute(
+        self, name: str, command: Message, decide: Callable[[State], Sequence[Message]]
+    ) -> State:
+        """The state after `command`, or the first answer if its request_id was seen before.
+
+        Raises StatusError: NOT_FOUND, ABORTED with the current etag, ALREADY_EXISTS for a request_id
+        used for something else, and what `decide` raises. Nothing is recorded then.
+        """
+        return await self._run(name, command, decide, must_exist=True)
+
+    async def _run(
+        self,
+        name: str,
+        command: Message,
+        decide: Callable[[State], Sequence[Message]],
+        must_exist: bool,
+    ) -> State:
+        caller = current_identity().subject
+        request_id = UUID(command.request_id)  # type: ignore[attr-defined]  # validated before
+        method = command.DESCRIPTOR.full_name
+        async with self._store.engine.begin() as conn:
+            try:
+                known = await self._store.claim(conn, caller, request_id, method, _digest(command))
+            except RequestReused as error:
+                raise already_exists(
+                    "REQUEST_ID_REUSED",
+                    "this request_id was used for another request",
+                    request_id=str(request_id),
+                ) from error
+            if known is not None:
+                answer = self._aggregate.blank(name)
+                answer.ParseFromString(known)
+                return answer
+            state = await self._do(conn, name, command, decide, must_exist)
+            await self._store.answer(
+                conn, caller, request_id, state.SerializeToString(deterministic=True)
+            )
+        self._store.announce()
+        return state
+
+    async def _do(
+        self,
+        conn: AsyncConnection,
+        name: str,
+        command: Message,
+        decide: Callable[[State], Sequence[Message]],
+        must_exist: bool,
+    ) -> State:
+        state, version = await self.load(conn, name)
+        if must_exist and not version:
+            raise not_found("bihuan.dev/" + type(state).__name__, name)
+        wanted = getattr(command, "etag", "")
+        if wanted and wanted != state.etag:
+            raise _conflict(name, state.etag)
+        events = decide(state)
+        if not events:
+            return state
+        try:
+            version = await self._store.append(
+                conn,
+                self._aggregate.stream(name),
+                version,
+                [
+                    NewEvent(
+                        event.DESCRIPTOR.full_name, event.SerializeToString(deterministic=True)
+                    )
+                    for event in events
+                ],
+                _metadata(self._aggregate.key(name), command),
+            )
+        except WrongExpectedVersion as error:
+            raise _conflict(name, str(error.actual)) from error
+        for event in events:
+            state = self._aggregate.evolve(state, event)
+        state.etag = str(version)
+        await self._aggregate.project(conn, state)
+        return state
+
+    async def load(self, conn: AsyncConnection, name: str) -> tuple[State, int]:
+        """The state of `name` and its version; the blank state and 0 if there is none."""
+        state, version = self._aggregate.blank(name), 0
+        for recorded in await self._store.load(conn, self._aggregate.stream(name)):
+            state = self._aggregate.evolve(state, decode(recorded.type, recorded.data))
+            version = recorded.version
+        if version:
+            state.etag = str(version)
+        return state, version
+
+
+def decode(type_name: str, data: bytes) -> Message:
+    """An event as a message. KeyError if no module loaded defines `type_name`."""
+    descriptor = descriptor_pool.Default().FindMessageTypeByName(type_name)
+    return message_factory.GetMessageClass(descriptor).FromString(data)
+
+
+def _conflict(name: str, etag: str) -> StatusError:
+    return aborted(
+        "ETAG_MISMATCH",
+        f"{name} has changed; its etag is {etag} now: read it, decide again, send it again",
+        resource=name,
+        etag=etag,
+    )
+
+
+def _digest(command: Message) -> bytes:
+    body = type(command)()
+    body.CopyFrom(command)
+    body.ClearField("request_id")
+    return hashlib.sha256(body.SerializeToString(deterministic=True)).digest()
+
+
+def _metadata(case: UUID, command: Message) -> Metadata:
+    return Metadata(
+        actor=current_identity().subject,
+        correlation_id=case,
+        causation_id=current_causation(),
+        request_id=UUID(command.request_id),  # type: ignore[attr-defined]
+        traceparent=current_traceparent(),
+    )

@@ -1,0 +1,120 @@
+"""Every service in one process: migrates, wires, serves, drains."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bihuan.calendar.v1 import calendar_service_pb2, calendar_service_pb2_grpc
+from bihuan.evidence.v1 import evidence_service_pb2, evidence_service_pb2_grpc
+from bihuan.feed.v1 import feed_service_pb2, feed_service_pb2_grpc
+from bihuan.notification.v1 import notice_pb2, notice_pb2_grpc
+from bihuan.rectification.v1 import problem_service_pb2, problem_service_pb2_grpc
+from eventstore import EventStore, engine_for, is_unavailable
+from eventstore import migrate as migrate_schemas
+from rpc.errors import StatusError, unavailable
+from rpc.identity import TokenVerifier
+from rpc.permissions import ROLES_FILE, Permissions
+from rpc.server import Server, Service
+from rules import Clock, RuleBook
+from services.calendar.service import CalendarService
+from services.calendar.shelf import CalendarShelf
+from services.evidence.files import EvidenceFiles
+from services.evidence.service import EvidenceService
+from services.feed.service import FeedService
+from services.notification.service import NotificationService
+from services.rectification.service import ProblemService
+
+HERE = Path(__file__).parent
+MIGRATIONS = tuple(
+    HERE / name / "migrations" for name in ("calendar", "rectification", "notification")
+)
+GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class ServeOptions:
+    """Typed configuration of the services; `clock` is rules.Clock as text, empty for real time."""
+
+    database_url: str
+    address: str
+    jwks: str
+    issuer: str
+    evidence_url: str
+    roles_file: Path = ROLES_FILE
+    rules_dir: Path | None = None
+    clock: str = ""
+
+
+async def migrate(database_url: str) -> None:
+    """Bring the log's and the views' schemas up to date."""
+    await migrate_schemas(database_url, *MIGRATIONS)
+
+
+async def serve(options: ServeOptions, ready: Callable[[int], None], stop: asyncio.Event) -> None:
+    """Serve until `stop` is set, then let calls under way finish. `ready` is told the port."""
+    await migrate(options.database_url)
+    stores = {
+        domain: EventStore(engine_for(options.database_url, f"bihuan_{domain}"))
+        for domain in ("rectification", "notification", "calendar", "reader")
+    }
+    try:
+        shelf = CalendarShelf(stores["calendar"], RuleBook.load(options.rules_dir))
+        await shelf.catch_up()
+        server = Server(
+            _services(options, stores, shelf),
+            TokenVerifier(options.jwks, options.issuer),
+            Permissions.load(options.roles_file),
+            address=options.address,
+            translate=_translate,
+        )
+        following = asyncio.create_task(shelf.follow())
+        ready(await server.start())
+        await stop.wait()
+        await server.stop(GRACE_SECONDS)
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+    finally:
+        for store in stores.values():
+            await store.close()
+            await store.engine.dispose()
+
+
+def _services(
+    options: ServeOptions, stores: dict[str, EventStore], shelf: CalendarShelf
+) -> list[Service]:
+    clock = Clock.parse(options.clock)
+    files = EvidenceFiles(options.evidence_url)
+    return [
+        Service(
+            ProblemService(stores["rectification"], shelf, files, clock),
+            problem_service_pb2_grpc.add_ProblemServiceServicer_to_server,
+            problem_service_pb2.DESCRIPTOR.services_by_name["ProblemService"],
+        ),
+        Service(
+            NotificationService(stores["notification"], clock),
+            notice_pb2_grpc.add_NotificationServiceServicer_to_server,
+            notice_pb2.DESCRIPTOR.services_by_name["NotificationService"],
+        ),
+        Service(
+            CalendarService(stores["calendar"], shelf, clock),
+            calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server,
+            calendar_service_pb2.DESCRIPTOR.services_by_name["CalendarService"],
+        ),
+        Service(
+            EvidenceService(files),
+            evidence_service_pb2_grpc.add_EvidenceServiceServicer_to_server,
+            evidence_service_pb2.DESCRIPTOR.services_by_name["EvidenceService"],
+        ),
+        Service(
+            FeedService(stores["reader"]),
+            feed_service_pb2_grpc.add_FeedServiceServicer_to_server,
+            feed_service_pb2.DESCRIPTOR.services_by_name["FeedService"],
+        ),
+    ]
+
+
+def _translate(error: Exception) -> StatusError | None:
+    if is_unavailable(error):
+        return unavailable("DATABASE_UNAVAILABLE", "the event store is away for now; try again")
+    return None

@@ -1,0 +1,1 @@
+"""Evidence (证据): files stored by their content."""

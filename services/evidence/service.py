@@ -1,0 +1,45 @@
+"""EvidenceService: takes files in and gives them out."""
+
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+from bihuan.evidence.v1 import evidence_service_pb2 as pb
+from bihuan.evidence.v1 import evidence_service_pb2_grpc
+from bihuan.types.v1.evidence_pb2 import Evidence
+from rpc.errors import invalid_argument
+from services.evidence.files import EvidenceFiles
+
+Context: TypeAlias = Any
+
+
+class EvidenceService(evidence_service_pb2_grpc.EvidenceServiceServicer):
+    """A file that no event names yet is no fact, so uploading records nothing."""
+
+    def __init__(self, files: EvidenceFiles) -> None:
+        self._files = files
+
+    async def UploadEvidence(
+        self, request_iterator: AsyncIterator[pb.UploadEvidenceRequest], context: Context
+    ) -> Evidence:
+        first = await anext(aiter(request_iterator), None)
+        if first is None or not first.HasField("header"):
+            raise _misplaced("the first message must be the header")
+        header = first.header.media_type, first.header.title
+        return await self._files.save(header, _chunks(request_iterator))
+
+    async def DownloadEvidence(
+        self, request: pb.DownloadEvidenceRequest, context: Context
+    ) -> AsyncIterator[pb.DownloadEvidenceResponse]:
+        async for chunk in self._files.read(request.sha256):
+            yield pb.DownloadEvidenceResponse(chunk=chunk)
+
+
+async def _chunks(requests: AsyncIterator[pb.UploadEvidenceRequest]) -> AsyncIterator[bytes]:
+    async for request in requests:
+        if request.HasField("header"):
+            raise _misplaced("the header comes once, first")
+        yield request.chunk
+
+
+def _misplaced(text: str) -> Exception:
+    return invalid_argument("HEADER_MISPLACED", text, [("header", text)])

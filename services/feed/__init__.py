@@ -1,0 +1,1 @@
+"""Feed: the log, in order, for whoever builds on it."""

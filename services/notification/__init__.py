@@ -1,0 +1,1 @@
+"""Notification (通知): inboxes of enterprises, officers and desks."""

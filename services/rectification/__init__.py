@@ -1,0 +1,1 @@
+"""Rectification (整改): problems of enterprises, from report to closure."""

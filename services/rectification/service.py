@@ -1,0 +1,208 @@
+"""ProblemService: translates RPCs to commands and queries on problems."""
+
+from typing import Any, TypeAlias
+
+from uuid_utils.compat import uuid7
+
+from bihuan.rectification.v1 import problem_pb2 as pb
+from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
+from bihuan.rectification.v1 import problem_service_pb2_grpc
+from eventstore import EventStore
+from rpc.errors import invalid_argument, not_found, permission_denied
+from rpc.identity import current_identity
+from rules import Clock
+from services.aggregate import Aggregate, Commands
+from services.calendar.shelf import CalendarShelf
+from services.evidence.files import EvidenceFiles
+from services.paging import page_size, page_start, page_token
+from services.rectification import model, views
+from services.rectification.evolve import Event, evolve
+
+Context: TypeAlias = Any
+
+PROBLEM = Aggregate(
+    category="rectification.problem",
+    blank=lambda name: pb.Problem(name=name),
+    evolve=evolve,
+    project=views.project,
+)
+
+
+class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
+    """An enterprise's own people see and touch its own problems only."""
+
+    def __init__(
+        self, store: EventStore, shelf: CalendarShelf, files: EvidenceFiles, clock: Clock
+    ) -> None:
+        self._engine = store.engine
+        self._commands = Commands(store, PROBLEM)
+        self._shelf = shelf
+        self._files = files
+        self._clock = clock
+
+    async def ReportProblem(
+        self, request: rpc_pb.ReportProblemRequest, context: Context
+    ) -> pb.Problem:
+        _require_own(request.enterprise.uscc)
+        return await self._commands.create(
+            f"problems/{uuid7()}", request, lambda problem: self._decide(problem, request)
+        )
+
+    async def VerifyProblem(
+        self, request: rpc_pb.VerifyProblemRequest, context: Context
+    ) -> pb.Problem:
+        await self._files.require(request.evidence)
+        return await self._execute(request)
+
+    async def OrderRectification(
+        self, request: rpc_pb.OrderRectificationRequest, context: Context
+    ) -> pb.Problem:
+        return await self._execute(request)
+
+    async def ExtendRectification(
+        self, request: rpc_pb.ExtendRectificationRequest, context: Context
+    ) -> pb.Problem:
+        return await self._execute(request)
+
+    async def SubmitRectification(
+        self, request: rpc_pb.SubmitRectificationRequest, context: Context
+    ) -> pb.Problem:
+        await self._files.require(request.evidence)
+        return await self._execute(request)
+
+    async def ReviewRectification(
+        self, request: rpc_pb.ReviewRectificationRequest, context: Context
+    ) -> pb.Problem:
+        return await self._execute(request)
+
+    async def AssessProblem(
+        self, request: rpc_pb.AssessProblemRequest, context: Context
+    ) -> pb.Problem:
+        await self._files.require(request.evidence)
+        return await self._execute(request)
+
+    async def ReopenProblem(
+        self, request: rpc_pb.ReopenProblemRequest, context: Context
+    ) -> pb.Problem:
+        return await self._execute(request)
+
+    async def EscalateProblem(
+        self, request: rpc_pb.EscalateProblemRequest, context: Context
+    ) -> pb.Problem:
+        return await self._execute(request)
+
+    async def CloseProblem(
+        self, request: rpc_pb.CloseProblemRequest, context: Context
+    ) -> pb.Problem:
+        await self._files.require(request.evidence)
+        return await self._execute(request)
+
+    async def ExpireDeadline(
+        self, request: rpc_pb.ExpireDeadlineRequest, context: Context
+    ) -> pb.Problem:
+        return await self._execute(request)
+
+    async def RecountDeadlines(
+        self, request: rpc_pb.RecountDeadlinesRequest, context: Context
+    ) -> pb.Problem:
+        await self._shelf.require(request.calendar_year)
+        return await self._execute(request)
+
+    async def GetProblem(self, request: rpc_pb.GetProblemRequest, context: Context) -> pb.Problem:
+        async with self._engine.connect() as conn:
+            problem = await views.get(conn, request.name)
+        # Another enterprise's problem is as absent as one that never was.
+        if problem is None or not _may_see(problem.enterprise.uscc):
+            raise not_found("bihuan.dev/Problem", request.name)
+        return problem
+
+    async def ListProblems(
+        self, request: rpc_pb.ListProblemsRequest, context: Context
+    ) -> rpc_pb.ListProblemsResponse:
+        wanted = _own(request.filter)
+        async with self._engine.connect() as conn:
+            problems, more = await views.page(conn, wanted, page_size(request), page_start(request))
+        token = page_token(request, more) if more else ""
+        return rpc_pb.ListProblemsResponse(problems=problems, next_page_token=token)
+
+    async def GetLedger(self, request: rpc_pb.GetLedgerRequest, context: Context) -> rpc_pb.Ledger:
+        _require_own(request.enterprise)
+        wanted = rpc_pb.ProblemFilter(enterprise=request.enterprise)
+        async with self._engine.connect() as conn:
+            problems, more = await views.page(conn, wanted, page_size(request), page_start(request))
+            every, closed, overdue = await views.totals(conn, request.enterprise)
+        return rpc_pb.Ledger(
+            enterprise=problems[0].enterprise if problems else None,
+            rows=[
+                rpc_pb.LedgerRow(
+                    problem=problem.name,
+                    title=problem.title,
+                    problem_state=problem.state,
+                    item=item,
+                    round=problem.round,
+                )
+                for problem in problems
+                for item in problem.items
+            ],
+            problem_count=every,
+            closed_count=closed,
+            overdue_count=overdue,
+            next_page_token=page_token(request, more) if more else "",
+        )
+
+    async def CountProblems(
+        self, request: rpc_pb.CountProblemsRequest, context: Context
+    ) -> rpc_pb.CountProblemsResponse:
+        async with self._engine.connect() as conn:
+            return await views.counts(conn, _own(request.filter), self._clock.now())
+
+    async def _execute(self, command: Any) -> pb.Problem:
+        return await self._commands.execute(
+            command.name, command, lambda problem: self._decide(problem, command)
+        )
+
+    def _decide(self, problem: pb.Problem, command: Any) -> list[Event]:
+        uscc = problem.enterprise.uscc
+        if uscc and not _may_see(uscc):
+            raise not_found("bihuan.dev/Problem", problem.name)
+        if isinstance(command, rpc_pb.SubmitRectificationRequest):
+            _require_enterprise(uscc)
+        district = problem.location.district or command.location.district
+        rules = self._shelf.rules.at(district)
+        return model.decide(problem, command, current_identity().subject, rules, self._clock.now())
+
+
+def _may_see(uscc: str) -> bool:
+    own = current_identity().enterprise
+    return not own or own == uscc
+
+
+def _require_own(uscc: str) -> None:
+    if not _may_see(uscc):
+        raise permission_denied(
+            "OTHER_ENTERPRISE", "an enterprise may ask about itself only", enterprise=uscc
+        )
+
+
+def _require_enterprise(uscc: str) -> None:
+    if current_identity().enterprise != uscc:
+        raise permission_denied(
+            "NOT_THE_ENTERPRISE", "only the enterprise itself submits", enterprise=uscc
+        )
+
+
+def _own(wanted: rpc_pb.ProblemFilter) -> rpc_pb.ProblemFilter:
+    """The filter, narrowed to the caller's own enterprise if it is one."""
+    own = current_identity().enterprise
+    if not own:
+        return wanted
+    if wanted.enterprise and wanted.enterprise != own:
+        raise invalid_argument(
+            "OTHER_ENTERPRISE",
+            "an enterprise sees its own problems only",
+            [("filter.enterprise", f"must be {own} or empty")],
+        )
+    narrowed = rpc_pb.ProblemFilter()
+    narrowed.CopyFrom(wanted)
+    narrowed.enterprise = own
+    return narrowed

@@ -1,0 +1,154 @@
+"""The table that answers queries about problems, written in the transaction of their events."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bihuan.rectification.v1 import problem_pb2 as pb
+from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
+from rules import SHANGHAI, legal_date
+
+PROBLEM = sa.Table(
+    "problem",
+    sa.MetaData(schema="rectification"),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("state", sa.SmallInteger),
+    sa.Column("enterprise", sa.Text),
+    sa.Column("district", sa.Text),
+    sa.Column("overdue", sa.Boolean),
+    sa.Column("provisional", sa.Boolean),
+    sa.Column("due_time", sa.DateTime(timezone=True)),
+    sa.Column("report_time", sa.DateTime(timezone=True)),
+    sa.Column("resource", sa.LargeBinary),
+)
+# Ages in days since the report, the last without an upper bound.
+AGES = ((0, 7), (8, 30), (31, 90), (91, 0))
+
+
+async def project(conn: AsyncConnection, problem: pb.Problem) -> None:
+    """Write the row of `problem`."""
+    row = _row(problem)
+    statement = insert(PROBLEM).values(row)
+    await conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
+
+
+async def get(conn: AsyncConnection, name: str) -> pb.Problem | None:
+    """One problem by its resource name, or None."""
+    query = sa.select(PROBLEM.c.resource).where(PROBLEM.c.id == UUID(name.rpartition("/")[2]))
+    resource = await conn.scalar(query)
+    return None if resource is None else pb.Problem.FromString(resource)
+
+
+async def page(
+    conn: AsyncConnection,
+    wanted: rpc_pb.ProblemFilter,
+    size: int,
+    after: Sequence[str] | None,
+) -> tuple[list[pb.Problem], list[str] | None]:
+    """Up to `size` problems, newest report first, and the key to go on after; None at the end."""
+    query = (
+        sa.select(PROBLEM.c.id, PROBLEM.c.report_time, PROBLEM.c.resource)
+        .where(*_conditions(wanted))
+        .order_by(PROBLEM.c.report_time.desc(), PROBLEM.c.id.desc())
+        .limit(size + 1)
+    )
+    if after:
+        key = sa.tuple_(PROBLEM.c.report_time, PROBLEM.c.id)
+        query = query.where(key < (datetime.fromisoformat(after[0]), UUID(after[1])))
+    rows = (await conn.execute(query)).all()
+    problems = [pb.Problem.FromString(row.resource) for row in rows[:size]]
+    more = [rows[size - 1].report_time.isoformat(), str(rows[size - 1].id)]
+    return problems, more if len(rows) > size else None
+
+
+async def counts(
+    conn: AsyncConnection, wanted: rpc_pb.ProblemFilter, now: datetime
+) -> rpc_pb.CountProblemsResponse:
+    """Counts by state and age at `now` (legal time, UTC)."""
+    today = legal_date(now)
+    bounds = [_midnight(today - timedelta(days=first - 1)) for first, _ in AGES]
+    age = sa.case(
+        *[
+            (PROBLEM.c.report_time < bound, index)
+            for index, bound in reversed(list(enumerate(bounds[1:], 1)))
+        ],
+        else_=0,
+    )
+    query = (
+        sa.select(
+            PROBLEM.c.state,
+            age.label("age"),
+            sa.func.count().label("number"),
+            sa.func.count().filter(PROBLEM.c.overdue).label("late"),
+        )
+        .where(*_conditions(wanted))
+        .group_by(PROBLEM.c.state, sa.text("age"))
+        .order_by(PROBLEM.c.state, sa.text("age"))
+    )
+    found = [
+        rpc_pb.CountProblemsResponse.Count(
+            state=row.state,
+            min_age_days=AGES[row.age][0],
+            max_age_days=AGES[row.age][1],
+            count=row.number,
+            overdue_count=row.late,
+        )
+        for row in await conn.execute(query)
+    ]
+    return rpc_pb.CountProblemsResponse(
+        counts=found, total_count=sum(count.count for count in found)
+    )
+
+
+async def totals(conn: AsyncConnection, enterprise: str) -> tuple[int, int, int]:
+    """Of an enterprise: problems not unfounded, of these closed, of these overdue now."""
+    query = sa.select(
+        sa.func.count(),
+        sa.func.count().filter(PROBLEM.c.state == pb.STATE_CLOSED),
+        sa.func.count().filter(PROBLEM.c.overdue),
+    ).where(PROBLEM.c.enterprise == enterprise, PROBLEM.c.state != pb.STATE_UNFOUNDED)
+    every, closed, overdue = (await conn.execute(query)).one()
+    return every, closed, overdue
+
+
+def _row(problem: pb.Problem) -> dict[str, Any]:
+    step = problem.next_step
+    deadlines = [step.deadline, *(item.deadline for item in problem.items)]
+    pending = problem.HasField("next_step")
+    return {
+        "id": UUID(problem.name.rpartition("/")[2]),
+        "state": problem.state,
+        "enterprise": problem.enterprise.uscc,
+        "district": problem.location.district,
+        "overdue": problem.overdue,
+        "provisional": pending and any(deadline.provisional for deadline in deadlines),
+        "due_time": step.deadline.due_time.ToDatetime(UTC) if pending else None,
+        "report_time": problem.report_time.ToDatetime(UTC),
+        "resource": problem.SerializeToString(deterministic=True),
+    }
+
+
+def _conditions(wanted: rpc_pb.ProblemFilter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if wanted.states:
+        conditions.append(PROBLEM.c.state.in_(wanted.states))
+    if wanted.enterprise:
+        conditions.append(PROBLEM.c.enterprise == wanted.enterprise)
+    if wanted.district:
+        conditions.append(PROBLEM.c.district.startswith(wanted.district))
+    if wanted.overdue:
+        conditions.append(PROBLEM.c.overdue)
+    if wanted.HasField("due_before"):
+        conditions.append(PROBLEM.c.due_time < wanted.due_before.ToDatetime(UTC))
+    if wanted.provisional:
+        conditions.append(PROBLEM.c.provisional)
+    return conditions
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=SHANGHAI)

@@ -1,0 +1,13 @@
+"""A service's first revision: its role, then a view table."""
+
+from alembic import op
+
+from eventstore.roles import service_role
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    service_role(op, "shop")
+    op.execute("CREATE TABLE shop.seen (position bigint PRIMARY KEY)")

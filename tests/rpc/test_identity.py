@@ -1,0 +1,267 @@
+"""Only a token signed by the issuer, for us, in time, proves an identity."""
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import multiprocessing
+import stat
+import threading
+import time
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
+
+from rpc.errors import StatusError
+from rpc.identity import Identity, TokenVerifier, acting_as, current_identity
+from rpc.issuer import LocalIssuer
+
+ISSUER = "https://id.example.cn"
+OFFICER = Identity(
+    "li", "李", frozenset({"officer", "verifier"}), agency="11150203MB0000001X", enterprise=""
+)
+ED = Ed25519PrivateKey.generate()
+OTHER = Ed25519PrivateKey.generate()
+RSA = rsa.generate_private_key(65537, 2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+MAKERS = {Ed25519PrivateKey: OKPAlgorithm, rsa.RSAPrivateKey: RSAAlgorithm}
+
+
+def jwk(key, key_id: str, **more: str) -> dict:
+    maker = ECAlgorithm if isinstance(key, ec.EllipticCurvePrivateKey) else None
+    maker = maker or next(m for kind, m in MAKERS.items() if isinstance(key, kind))
+    return maker.to_jwk(key.public_key(), as_dict=True) | {"kid": key_id} | more
+
+
+def write(path: Path, *keys: dict) -> Path:
+    path.write_text(json.dumps({"keys": keys}))
+    return path
+
+
+def token(key=ED, alg="EdDSA", key_id="ed", headers=None, drop=(), **claims) -> str:
+    body = {
+        "sub": "li",
+        "name": "李",
+        "roles": ["officer", "verifier"],
+        "agency": "11150203MB0000001X",
+        "enterprise": "",
+        "iss": ISSUER,
+        "aud": "bihuan",
+        "iat": int(time.time()),
+        "exp": int(time.time()) + 60,
+    } | claims
+    body = {name: value for name, value in body.items() if name not in drop}
+    return jwt.encode(body, key, algorithm=alg, headers=headers or {"kid": key_id})
+
+
+def public_key_as_hmac_secret() -> str:
+    """The algorithm confusion attack, by hand since PyJWT refuses to make it."""
+
+    def part(data: bytes) -> str:
+        return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+    claims = token().split(".")[1]
+    signed = part(json.dumps({"alg": "HS256", "typ": "JWT", "kid": "ed"}).encode()) + "." + claims
+    secret = ED.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return f"{signed}.{part(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
+
+
+@pytest.fixture
+def jwks(tmp_path) -> Path:
+    secret = {"kty": "oct", "k": base64.urlsafe_b64encode(b"s" * 32).decode(), "kid": "oct"}
+    return write(
+        tmp_path / "jwks.json",
+        jwk(ED, "ed"),
+        jwk(RSA, "rsa"),
+        jwk(RSA, "pss", alg="PS256"),
+        jwk(RSA, "enc", use="enc"),
+        jwk(EC, "ec"),
+        secret,
+    )
+
+
+async def refusal(verifier: TokenVerifier, text: str) -> StatusError:
+    with pytest.raises(StatusError) as refused:
+        await verifier.verify(text)
+    return refused.value
+
+
+async def test_a_token_signed_by_the_issuer_proves_its_identity(jwks):
+    verifier = TokenVerifier(jwks, ISSUER)
+    just_expired = token(exp=int(time.time()) - 2)  # clocks differ by some seconds
+    for text in (token(), token(RSA, "RS256", "rsa"), just_expired):
+        assert await verifier.verify(text) == OFFICER
+
+
+FORGED = {
+    "garbage": lambda: "garbage",
+    "empty": lambda: "",
+    "not ascii": lambda: "令.牌.x",
+    "no signature": lambda: token().rpartition(".")[0] + ".",
+    "signature of other claims": lambda: (
+        token(sub="x").rpartition(".")[0] + "." + token().split(".")[2]
+    ),
+    "alg none": lambda: token(None, "none"),
+    "HS256 with the public key": public_key_as_hmac_secret,
+    "HS256 with a secret in the set": lambda: token(b"s" * 32, "HS256", "oct"),
+    "a stranger's key under our key id": lambda: token(OTHER),
+    "RS256 under the key id of Ed25519": lambda: token(RSA, "RS256", "ed"),
+    "PS256 with a PS256 key": lambda: token(RSA, "PS256", "pss"),
+    "PS256 with an RS256 key": lambda: token(RSA, "PS256", "rsa"),
+    "a key for encryption": lambda: token(RSA, "RS256", "enc"),
+    "ES256": lambda: token(EC, "ES256", "ec"),
+    "unknown key id": lambda: token(OTHER, key_id="other"),
+    "no key id": lambda: token(headers={"typ": "JWT"}),
+    "a key sent along": lambda: token(OTHER, headers={"kid": "x", "jwk": jwk(OTHER, "x")}),
+    "wrong audience": lambda: token(aud="another"),
+    "wrong issuer": lambda: token(iss="https://evil.example"),
+    "not yet valid": lambda: token(nbf=int(time.time()) + 60),
+    "issued in the future": lambda: token(iat=int(time.time()) + 60),
+    "no expiry": lambda: token(drop=["exp"]),
+    "no audience": lambda: token(drop=["aud"]),
+    "no issuer": lambda: token(drop=["iss"]),
+    "no subject": lambda: token(drop=["sub"]),
+    "empty subject": lambda: token(sub=""),
+    "roles as text": lambda: token(roles="officer"),
+    "a role that is a number": lambda: token(roles=[1]),
+    "an enterprise that is a list": lambda: token(enterprise=["x"]),
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
+async def test_a_forged_token_is_refused_without_saying_why(jwks, forge):
+    error = await refusal(TokenVerifier(jwks, ISSUER), forge())
+    assert str(error) == "UNAUTHENTICATED TOKEN_INVALID: the token is not valid"
+    assert error.__cause__ is None
+
+
+async def test_an_expired_token_is_told_apart(jwks):
+    error = await refusal(TokenVerifier(jwks, ISSUER), token(exp=int(time.time()) - 60))
+    assert error.reason == "TOKEN_EXPIRED"
+
+
+async def test_a_forged_token_that_has_expired_too_tells_nothing(jwks):
+    error = await refusal(TokenVerifier(jwks, ISSUER), token(OTHER, exp=int(time.time()) - 60))
+    assert error.reason == "TOKEN_INVALID"
+
+
+async def test_a_key_added_is_trusted_as_soon_as_a_token_names_it(jwks):
+    verifier = TokenVerifier(jwks, ISSUER, refresh_seconds=0)
+    await verifier.verify(token())
+    write(jwks, jwk(ED, "ed"), jwk(OTHER, "new"))
+    assert await verifier.verify(token(OTHER, key_id="new")) == OFFICER
+
+
+async def test_a_key_taken_out_is_no_longer_trusted_once_the_keys_are_old(jwks):
+    verifier = TokenVerifier(jwks, ISSUER, refresh_seconds=0, max_age_seconds=0.05)
+    await verifier.verify(token())
+    write(jwks, jwk(OTHER, "new"))
+    await asyncio.sleep(0.06)
+    assert (await refusal(verifier, token())).reason == "TOKEN_INVALID"
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    seen: list[str] = []
+    import rpc.identity
+
+    read = rpc.identity._read
+    monkeypatch.setattr(rpc.identity, "_read", lambda source: seen.append(source) or read(source))
+    return seen
+
+
+async def test_unknown_key_ids_cannot_make_us_read_the_keys_more_often(jwks, reads):
+    verifier = TokenVerifier(jwks, ISSUER, refresh_seconds=60)
+    forged = [token(OTHER, key_id=f"k{n}") for n in range(50)]
+    await asyncio.gather(*(refusal(verifier, text) for text in forged))
+    assert len(reads) == 1
+
+
+async def test_calls_that_come_at_once_wait_for_one_reading_of_the_keys(jwks, reads):
+    verifier = TokenVerifier(jwks, ISSUER)
+    found = await asyncio.gather(*(verifier.verify(token()) for _ in range(50)))
+    assert set(found) == {OFFICER}
+    assert len(reads) == 1
+
+
+async def test_keys_that_cannot_be_read_are_unavailable_not_a_bad_token(tmp_path):
+    error = await refusal(TokenVerifier(tmp_path / "none.json", ISSUER), token())
+    assert (error.reason, error.retry_seconds) == ("KEYS_UNAVAILABLE", 1.0)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"keys": 1}', '{"keys": []}'])
+async def test_a_key_file_that_holds_no_keys_is_unavailable(tmp_path, content):
+    (tmp_path / "jwks.json").write_text(content)
+    error = await refusal(TokenVerifier(tmp_path / "jwks.json", ISSUER), token())
+    assert error.reason == "KEYS_UNAVAILABLE"
+
+
+async def test_known_keys_stay_while_the_issuer_is_away(jwks):
+    verifier = TokenVerifier(jwks, ISSUER, max_age_seconds=0)
+    await verifier.verify(token())
+    jwks.unlink()
+    assert await verifier.verify(token()) == OFFICER
+
+
+async def test_keys_are_read_from_a_url(jwks):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(jwks.read_bytes())
+
+        def log_message(self, *_):
+            pass
+
+    web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    try:
+        verifier = TokenVerifier(f"http://127.0.0.1:{web.server_port}/jwks", ISSUER)
+        assert await verifier.verify(token()) == OFFICER
+    finally:
+        web.shutdown()
+        web.server_close()
+
+
+async def test_the_local_issuer_is_believed_by_a_verifier_of_its_keys(tmp_path):
+    issuer = LocalIssuer(tmp_path)
+    assert await TokenVerifier(issuer.jwks, issuer.name).verify(issuer.issue(OFFICER)) == OFFICER
+    error = await refusal(
+        TokenVerifier(issuer.jwks, issuer.name), issuer.issue(OFFICER, timedelta(minutes=-5))
+    )
+    assert error.reason == "TOKEN_EXPIRED"
+
+
+async def test_the_local_issuer_keeps_its_key_to_itself_and_over_restarts(tmp_path):
+    old = LocalIssuer(tmp_path / "keys").issue(OFFICER)
+    again = LocalIssuer(tmp_path / "keys")
+    assert await TokenVerifier(again.jwks, again.name).verify(old) == OFFICER
+    assert stat.S_IMODE((tmp_path / "keys" / "issuer.pem").stat().st_mode) == 0o600
+    assert sorted(p.name for p in (tmp_path / "keys").iterdir()) == ["issuer.pem", "jwks.json"]
+
+
+async def test_issuers_that_start_at_once_share_one_key(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        tokens = pool.map(_issue, [tmp_path] * 6)
+    issuer = LocalIssuer(tmp_path)
+    verifier = TokenVerifier(issuer.jwks, issuer.name)
+    assert {await verifier.verify(text) for text in tokens} == {OFFICER}
+
+
+def _issue(directory: Path) -> str:
+    return LocalIssuer(directory).issue(OFFICER)
+
+
+def test_there_is_no_identity_outside_a_call():
+    with pytest.raises(LookupError):
+        current_identity()
+    with acting_as(OFFICER):
+        assert current_identity() == OFFICER

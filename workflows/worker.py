@@ -1,0 +1,49 @@
+"""Runs loops and their activities against one Temporal server and one service."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import Worker
+
+from rpc.client import connect as connect_services
+from workflows.activities import Activities
+from workflows.calendar_recount import CalendarRecount
+from workflows.problem_loop import ProblemLoop
+from workflows.temporal_client import TASK_QUEUE, connect
+
+WORKFLOWS = [ProblemLoop, CalendarRecount]
+
+
+@dataclass(frozen=True)
+class WorkerOptions:
+    """Where to work and for whom; `token` gives a current token with the role `loop`."""
+
+    temporal_address: str
+    namespace: str
+    grpc_target: str
+    token: Callable[[], str]
+
+
+def worker(client: Client, activities: Activities) -> Worker:
+    """A worker for every loop."""
+    return Worker(
+        client,
+        task_queue=TASK_QUEUE,
+        workflows=WORKFLOWS,
+        activities=activities.all(),
+        graceful_shutdown_timeout=timedelta(seconds=10),
+    )
+
+
+async def run(options: WorkerOptions, ready: Callable[[], None], stop: asyncio.Event) -> None:
+    """Work until `stop` is set; lets activities under way finish."""
+    client = await connect(options.temporal_address, options.namespace)
+    async with (
+        connect_services(options.grpc_target, options.token) as channel,
+        worker(client, Activities(channel)),
+    ):
+        ready()
+        await stop.wait()
