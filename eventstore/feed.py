@@ -45,10 +45,10 @@ def _select(wanted: Filter, after: int, upto: int, limit: int) -> tuple[Any, ...
     }
     given = [(column, list(values)) for column, values in restrictions.items() if values]
     clauses = "".join(f" AND {column} = ANY(${n})" for n, (column, _) in enumerate(given, 4))
+    event = f"(SELECT * FROM eventstore.event e WHERE e.id = p.id{clauses} OFFSET 0) e"
     sql = (
-        f"SELECT {COLUMNS}, p.position"
-        " FROM eventstore.position p JOIN eventstore.event e USING (id)"
-        f" WHERE p.position > $1 AND p.position <= $2{clauses} ORDER BY p.position LIMIT $3"
+        f"SELECT {COLUMNS}, p.position FROM eventstore.position p, LATERAL {event}"
+        " WHERE p.position > $1 AND p.position <= $2 ORDER BY p.position LIMIT $3"
     )
     return sql, after, upto, limit, *(values for _, values in given)
 

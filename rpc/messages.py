@@ -6,6 +6,7 @@ from typing import TypeVar, cast
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
 from protovalidate import FieldPathElementPb, FieldPathPb, collect_violations
 
@@ -43,9 +44,19 @@ def check(message: Message) -> None:
         raise invalid_argument("INVALID_REQUEST", first, violations)
 
 
-def compile_rules(kind: type[Message]) -> None:
-    """Raises protovalidate's CompilationError or EvaluationError for a rule that cannot work."""
-    collect_violations(kind())
+def compile_rules(descriptor: Descriptor, compiled: set[str]) -> None:
+    """Compiles the rules of a message and of those in it, but for names in `compiled`.
+
+    protovalidate's CompilationError or EvaluationError for a rule that cannot work, be it on an
+    empty message only: any caller can send one.
+    """
+    if descriptor.full_name in compiled:
+        return
+    compiled.add(descriptor.full_name)
+    collect_violations(GetMessageClass(descriptor)())
+    for field in descriptor.fields:
+        if field.message_type:
+            compile_rules(field.message_type, compiled)
 
 
 def dotted(path: FieldPathPb | None) -> str:

@@ -7,8 +7,9 @@ from functools import lru_cache
 from pathlib import Path
 
 import yaml
-from bihuan.types.v1 import options_pb2
 from google.protobuf.descriptor import MethodDescriptor
+
+from bihuan.types.v1 import options_pb2
 
 ROLES_FILE = Path(__file__).with_name("roles.yaml")
 PATTERN = re.compile(r"[a-z0-9_*]+(\.[a-z0-9_*]+)*")

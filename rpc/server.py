@@ -98,10 +98,11 @@ class Server:
 def _methods(services: Sequence[Service]) -> dict[str, Method]:
     """Every method by its path on the wire, its request's rules compiled."""
     methods = {}
+    compiled: set[str] = set()
     for service in services:
         for method in service.descriptor.methods:
+            compile_rules(method.input_type, compiled)
             request = GetMessageClass(method.input_type)
-            compile_rules(request)
             path = f"/{service.descriptor.full_name}/{method.name}"
             methods[path] = Method(request, required_permission(method))
     return methods

@@ -1,8 +1,9 @@
 """A real PostgreSQL for the tests, and a fresh migrated database in it for each test."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import asyncpg
@@ -70,20 +71,28 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def runtime_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the embedded server keeps its lock file: ours alone."""
-    directory = tmp_path_factory.mktemp("run")
-    directory.chmod(0o700)
-    os.environ["XDG_RUNTIME_DIR"] = str(directory)
-    return directory
+def make_postgres() -> Iterator[Callable[[], Postgres]]:
+    """Starts servers, and stops them when all tests are done."""
+    servers: list[Postgres] = []
+    # Not in pytest's folder: each run of pytest closes it to other users, PostgreSQL's among them.
+    with TemporaryDirectory(prefix="bihuan-") as folder:
+        runtime = Path(folder) / "run"
+        runtime.mkdir(mode=0o700)
+        os.environ["XDG_RUNTIME_DIR"] = str(runtime)
+
+        def make() -> Postgres:
+            servers.append(Postgres(Path(folder) / f"pg{len(servers)}"))
+            return servers[-1]
+
+        yield make
+        for server in servers:
+            server.stop()
 
 
 @pytest.fixture(scope="session")
-def postgres(runtime_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """One server for the whole run; tests that kill it make their own `Postgres`."""
-    server = Postgres(tmp_path_factory.mktemp("pg"))
-    yield server
-    server.stop()
+def postgres(make_postgres: Callable[[], Postgres]) -> Postgres:
+    """One server for the whole run; a test that kills it makes one of its own."""
+    return make_postgres()
 
 
 @pytest.fixture

@@ -42,7 +42,13 @@ class Activities:
 
     def all(self) -> list[Callable[..., Awaitable[object]]]:
         """Every activity, for a worker."""
-        return [self.send_notice, self.expire_deadline, self.list_provisional, self.recount]
+        return [
+            self.send_notice,
+            self.get_problem,
+            self.expire_deadline,
+            self.list_provisional,
+            self.recount,
+        ]
 
     @activity.defn
     async def send_notice(
@@ -50,6 +56,13 @@ class Activities:
     ) -> notice_pb2.Notice:
         """Puts a notice into an inbox; `cause` is the id of the event that it tells of."""
         return await _call(lambda: self._notices.SendNotice(request), cause)
+
+    @activity.defn
+    async def get_problem(
+        self, request: problem_service_pb2.GetProblemRequest
+    ) -> problem_pb2.Problem:
+        """A problem as it stands."""
+        return await _call(lambda: self._problems.GetProblem(request), "")
 
     @activity.defn
     async def expire_deadline(

@@ -16,8 +16,12 @@ with workflow.unsafe.imports_passed_through():
     from bihuan.feed.v1.feed_service_pb2 import Event
     from bihuan.notification.v1.notice_pb2 import SendNoticeRequest
     from bihuan.rectification.v1 import problem_pb2 as pb
+    from bihuan.rectification.v1.events_pb2 import ProblemReported
     from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
-    from bihuan.rectification.v1.problem_service_pb2 import ExpireDeadlineRequest
+    from bihuan.rectification.v1.problem_service_pb2 import (
+        ExpireDeadlineRequest,
+        GetProblemRequest,
+    )
     from bihuan.types.v1.deadline_pb2 import Deadline
     from rules.clock import Clock
     from workflows import problem_notices as notices
@@ -77,10 +81,23 @@ class ProblemLoop:
 
     async def _take(self, event: Event) -> None:
         message = problem_state.payload(event)
+        if not self._loop.title and not isinstance(message, ProblemReported):
+            await self._take_up()
         problem_state.fold(self._loop, event, message)
         problem_state.show(self._loop)
         drafts = notices.on_event(self._loop, message)
         await asyncio.gather(*(self._send(draft, str(event.position)) for draft in drafts))
+
+    async def _take_up(self) -> None:
+        """Learn what an earlier loop of the same problem knew."""
+        problem = await workflow.execute_activity_method(
+            Activities.get_problem,
+            GetProblemRequest(name=self._loop.problem),
+            start_to_close_timeout=CALL,
+            retry_policy=RETRY,
+            summary="重新立案，读取问题",
+        )
+        problem_state.take_up(self._loop, problem)
 
     async def _wait(self) -> None:
         """Until an event comes or the next alarm rings."""

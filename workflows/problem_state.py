@@ -93,6 +93,15 @@ def fold(loop: Loop, event: Event, message: Message) -> None:
     _follow(loop, message)
 
 
+def take_up(loop: Loop, problem: pb.Problem) -> None:
+    """Take what never changes from the problem itself."""
+    loop.title = problem.title
+    loop.enterprise.CopyFrom(problem.enterprise)
+    loop.district = problem.location.district
+    loop.severity = problem.severity
+    loop.reporter = problem.reporter
+
+
 def _follow(loop: Loop, message: Message) -> None:
     """Whose move it is from now on, and the ladder."""
     if "next_step" in message.DESCRIPTOR.fields_by_name:

@@ -41,6 +41,16 @@ def _problem(event: Event, clock: str) -> Route:
             reported = ev.ProblemReported.FromString(event.payload.value)
             summary = f"{reported.enterprise.display_name}：{reported.title}"
             return Route(workflow_id, "event", "ProblemLoop", loop, summary)
+        case ev.ProblemReopened.DESCRIPTOR.full_name:
+            # After closure the old loop has ended, and a new one takes up the case.
+            return Route(
+                workflow_id,
+                "event",
+                "ProblemLoop",
+                loop,
+                "重新整改",
+                WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            )
         case _:
             return Route(workflow_id, "event")
 

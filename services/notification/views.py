@@ -65,7 +65,7 @@ async def page(
         query = query.where(key < (datetime.fromisoformat(after[0]), UUID(after[1])))
     rows = (await conn.execute(query)).all()
     notices = [pb.Notice.FromString(row.resource) for row in rows[:size]]
-    more = (
-        [rows[size - 1].send_time.isoformat(), str(rows[size - 1].id)] if len(rows) > size else None
-    )
-    return notices, more
+    if len(rows) <= size:
+        return notices, None
+    last = rows[size - 1]
+    return notices, [last.send_time.isoformat(), str(last.id)]

@@ -52,9 +52,9 @@ def evolve(problem: pb.Problem, event: Event) -> pb.Problem:
             _move_on(after, event, event.review_time)
         case ev.RectificationReturned():
             after.state = pb.STATE_RECTIFYING
-            merged = merged(after.items, event.items)
+            items = merged(after.items, event.items)
             del after.items[:]
-            after.items.extend(merged)
+            after.items.extend(items)
             _move_on(after, event, event.review_time)
         case ev.ProblemAssessed():
             after.assessments.append(event.assessment)

@@ -53,7 +53,7 @@ STEPS = {
     pb.STEP_REVIEW: (pb.PARTY_OFFICER, "rectification.review"),
     pb.STEP_ASSESS: (pb.PARTY_ASSESSOR, "rectification.follow_up"),
     pb.STEP_REOPEN: (pb.PARTY_OFFICER, "rectification.reopening"),
-    pb.STEP_CLOSE: (pb.PARTY_OFFICER, "rectification.closure"),
+    pb.STEP_CLOSE: (pb.PARTY_ASSESSOR, "rectification.closure"),
 }
 RESUBMISSION = "rectification.resubmission"
 

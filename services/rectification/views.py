@@ -62,8 +62,10 @@ async def page(
         query = query.where(key < (datetime.fromisoformat(after[0]), UUID(after[1])))
     rows = (await conn.execute(query)).all()
     problems = [pb.Problem.FromString(row.resource) for row in rows[:size]]
-    more = [rows[size - 1].report_time.isoformat(), str(rows[size - 1].id)]
-    return problems, more if len(rows) > size else None
+    if len(rows) <= size:
+        return problems, None
+    last = rows[size - 1]
+    return problems, [last.report_time.isoformat(), str(last.id)]
 
 
 async def counts(

@@ -24,7 +24,11 @@ def events(*payloads: str | bytes, type: str = "test.v1.Happened") -> list[NewEv
 
 
 async def append(
-    store: EventStore, name: str, expected: int, *payloads: str, type: str = "test.v1.Happened"  # noqa: A002
+    store: EventStore,
+    name: str,
+    expected: int,
+    *payloads: str,
+    type: str = "test.v1.Happened",  # noqa: A002
 ) -> int:
     """Append in a transaction of its own."""
     async with store.engine.begin() as conn:

@@ -1,6 +1,8 @@
 """Migrations: repeatable, concurrent, side by side in one cluster, and without superuser."""
 
 import asyncio
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
@@ -11,7 +13,10 @@ from eventstore.roles import service_role
 from tests.conftest import Postgres
 from tests.eventstore.conftest import SERVICES
 
-VERSIONS = "SELECT array_agg(table_schema || '') FROM information_schema.tables WHERE table_name = 'alembic_version'"
+VERSIONS = (
+    "SELECT array_agg(table_schema::text) FROM information_schema.tables"
+    " WHERE table_name = 'alembic_version'"
+)
 
 
 async def scalar(url: str, statement: str) -> object:
@@ -38,21 +43,18 @@ async def test_concurrent_starts_migrate_one_database_once(postgres: Postgres) -
 
 
 async def test_databases_of_one_cluster_migrate_concurrently(
-    runtime_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    make_postgres: Callable[[], Postgres],
 ) -> None:
     """On a new cluster, where they race for the roles too."""
-    server = Postgres(tmp_path_factory.mktemp("pg"))
+    server = make_postgres()
     urls = [server.url(await server.empty_database()) for _ in range(4)]
     await in_processes(urls)
     for url in urls:
         assert await scalar(url, "SELECT eventstore.advance()") == 0
-    server.stop()
 
 
 async def in_processes(urls: list[str]) -> None:
     """Migrate in one process for each URL, all at once."""
-    import sys
-
     script = (
         "import asyncio, sys; from pathlib import Path; from eventstore import migrate;"
         "asyncio.run(migrate(sys.argv[1], *map(Path, sys.argv[2:])))"
@@ -69,9 +71,9 @@ async def in_processes(urls: list[str]) -> None:
 
 
 async def test_a_login_with_createrole_that_owns_its_database_is_enough(
-    runtime_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    make_postgres: Callable[[], Postgres],
 ) -> None:
-    server = Postgres(tmp_path_factory.mktemp("pg"))
+    server = make_postgres()
     await server.execute(
         "CREATE ROLE deployer LOGIN CREATEROLE", "CREATE DATABASE site OWNER deployer"
     )
@@ -79,7 +81,6 @@ async def test_a_login_with_createrole_that_owns_its_database_is_enough(
     await migrate(url, *SERVICES)
     await migrate(url, *SERVICES)
     assert await scalar(server.url("site"), "SELECT eventstore.advance()") == 0
-    server.stop()
 
 
 async def test_a_failing_migration_leaves_nothing(postgres: Postgres, tmp_path: Path) -> None:

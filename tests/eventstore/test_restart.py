@@ -1,9 +1,8 @@
 """PostgreSQL killed and started again: followers and subscriptions go on by themselves."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
-from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,16 +15,15 @@ from tests.eventstore.test_subscription import at, running, seen, until
 
 @pytest.fixture
 async def mortal(
-    runtime_dir: Path, tmp_path_factory: pytest.TempPathFactory
+    make_postgres: Callable[[], Postgres],
 ) -> AsyncIterator[tuple[Postgres, EventStore]]:
     """A server of our own to kill. Waiting followers poll hardly ever: LISTEN has to come back."""
-    server = Postgres(tmp_path_factory.mktemp("pg"))
+    server = make_postgres()
     engine = engine_for(await server.database(*SERVICES))
     store = EventStore(engine, poll=60)
     yield server, store
     await store.close()
     await engine.dispose()
-    server.stop()
 
 
 async def test_readers_survive_kill_minus_nine(mortal: tuple[Postgres, EventStore]) -> None:

@@ -5,7 +5,7 @@ import time
 
 import grpc
 import pytest
-from conftest import ALICE, LISTENER, echo_pb2, echo_pb2_grpc
+from echo_service import ALICE, LISTENER, echo_pb2, echo_pb2_grpc
 
 from rpc import client
 from rpc.client import connect, status_of

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import grpc
 import pytest
-from conftest import ALICE, LISTENER, SECRET, Served, echo_pb2, echo_pb2_grpc
+from echo_service import ALICE, LISTENER, SECRET, Served, echo_pb2, echo_pb2_grpc
 
 from rpc.client import status_of
 from rpc.errors import StatusError

@@ -1,7 +1,7 @@
 """Requests are refused by naming the field at fault."""
 
 import pytest
-from conftest import echo_pb2
+from echo_service import echo_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import grpc
 import protovalidate
 import pytest
-from conftest import ALICE, PERMISSIONS, Echo, echo_pb2, echo_pb2_grpc, serving
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from echo_service import ALICE, PERMISSIONS, Echo, echo_pb2, echo_pb2_grpc, serving
 from google.protobuf.descriptor_pool import DescriptorPool
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (

@@ -2,7 +2,7 @@
 
 import grpc
 import pytest
-from conftest import echo_pb2, echo_pb2_grpc
+from echo_service import echo_pb2, echo_pb2_grpc
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor

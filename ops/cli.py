@@ -1,0 +1,254 @@
+"""The `bihuan` command: each subcommand reads the settings and hands over to the module that does it."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from ops import settings as configuration
+from ops.part import PartFailed
+from ops.ports import PortTaken
+from ops.settings import Settings, SettingsError
+
+FAILED, MISUSED = 1, 2
+
+app = typer.Typer(
+    name="bihuan",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="""Closed loops of environmental regulation: a problem is reported, verified, rectified,
+assessed and closed, and no deadline is forgotten on the way.
+
+Three commands to begin with:
+
+1. `bihuan demo` — watch four enterprises go through the loop, on a real PostgreSQL and Temporal.
+
+2. `bihuan up` — keep such a stack up, with its data in `.bihuan`, until Ctrl-C.
+
+3. `bihuan token --role officer --name 李静` — a token to call the services with, in another terminal.
+
+`bihuan config` shows what can be set, and every command explains itself with `--help`.""",
+)
+calendar = typer.Typer(no_args_is_help=True, help="Working-day calendars, one for each year.")
+app.add_typer(calendar, name="calendar")
+
+out = Console()
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+
+
+def main() -> None:
+    """The entry point of the command."""
+    with _one_clear_line():
+        app()
+
+
+@app.command()
+def up() -> None:
+    """Start the whole stack and keep it up until Ctrl-C.
+
+    PostgreSQL, Temporal with its Web UI, the services, a worker and the relay. A part that dies is
+    started again; data stays in `BIHUAN_HOME` between runs. A port that is taken is replaced by a
+    free one, unless you chose it.
+
+    Example: `BIHUAN_GRPC_ADDRESS=0.0.0.0:50051 bihuan up`
+
+    With servers of your own: `DATABASE_URL=postgresql://… TEMPORAL_ADDRESS=host:7233 bihuan up`
+
+    Next: open the Web UI it prints, and get a `bihuan token` in another terminal.
+    """
+    _run_until_told(_up(configuration.load()))
+
+
+@app.command()
+def demo(as_json: AsJson = False) -> None:
+    """Run the Kundulun pilot on a stack of its own: four enterprises, five problems.
+
+    A legal day lasts about a second; nothing else differs from production. Ends with a ledger and
+    nothing left running.
+
+    Example: `bihuan demo --json > ledger.json`
+
+    Next: `bihuan up`, and act on problems of your own.
+    """
+    from ops import demo as scenario  # type: ignore[attr-defined]
+
+    _run_until_told(scenario.run(configuration.load(), as_json=as_json))
+
+
+@app.command()
+def serve() -> None:
+    """Run only the gRPC services, against `DATABASE_URL`.
+
+    Migrates the database first. Stops on SIGTERM after the calls under way.
+
+    Example: `DATABASE_URL=postgresql://… BIHUAN_GRPC_ADDRESS=0.0.0.0:50051 bihuan serve`
+
+    Next: `bihuan work` and `bihuan relay`, each as often as you like.
+    """
+    from ops import parts
+
+    parts.serve(configuration.load())
+
+
+@app.command()
+def work() -> None:
+    """Run only a worker: the loops and what they do, against `TEMPORAL_ADDRESS`.
+
+    Calls the services at `BIHUAN_GRPC_ADDRESS` as role `loop`.
+
+    Example: `TEMPORAL_ADDRESS=temporal:7233 BIHUAN_GRPC_ADDRESS=services:50051 bihuan work`
+
+    Next: `bihuan relay`, which tells the loops what happened.
+    """
+    from ops import parts
+
+    parts.work(configuration.load())
+
+
+@app.command()
+def relay() -> None:
+    """Run only the relay: starts and signals the loops for each event in the log.
+
+    One of several is active at a time; it goes on where the last one stopped.
+
+    Example: `DATABASE_URL=postgresql://… TEMPORAL_ADDRESS=temporal:7233 bihuan relay`
+
+    Next: open the Temporal Web UI and see the loops.
+    """
+    from ops import parts
+
+    parts.relay(configuration.load())
+
+
+@app.command()
+def token(
+    role: Annotated[list[str], typer.Option(help="A role of `rpc/roles.yaml`; may be repeated.")],
+    name: Annotated[str, typer.Option(help="Who it is, as people read it.")] = "",
+    subject: Annotated[
+        str, typer.Option(help="Who it is, as machines do. Default: the role.")
+    ] = "",
+    enterprise: Annotated[str, typer.Option(help="Credit code of the caller's enterprise.")] = "",
+    agency: Annotated[str, typer.Option(help="Credit code of the caller's agency.")] = "",
+    hours: Annotated[float, typer.Option(min=0.01, help="How long it is valid.")] = 8,
+) -> None:
+    """Print a token of the local issuer, to call the services with.
+
+    Example: `TOKEN=$(bihuan token --role officer --name 李静)`
+
+    Next: `buf curl --protocol grpc --http2-prior-knowledge -H "authorization: Bearer $TOKEN" …`
+    """
+    from ops.tokens import issue
+    from rpc.identity import Identity
+
+    settings = configuration.load()
+    _known_roles(role, settings)
+    identity = Identity(subject or role[0], name, frozenset(role), agency, enterprise)
+    print(issue(settings, identity, hours))
+
+
+@app.command()
+def config(as_json: AsJson = False) -> None:
+    """Show every setting: its value, where it comes from, what it means.
+
+    All settings are environment variables. Passwords are masked.
+
+    Example: `DATABASE_URL=postgresql://… bihuan config`
+
+    Next: `bihuan up`.
+    """
+    entries = configuration.entries(configuration.load())
+    if as_json:
+        print(json.dumps([asdict(entry) for entry in entries], ensure_ascii=False, indent=2))
+        return
+    table = Table("name", "value", "from", "meaning", box=None, pad_edge=False)
+    for entry in entries:
+        table.add_row(entry.name, entry.value or "—", entry.source, entry.meaning)
+    out.print(table)
+
+
+async def _up(settings: Settings) -> None:
+    from ops import board
+    from ops.supervisor import Stack
+
+    stack = Stack(settings, say=_say)
+    live = Live(console=out, get_renderable=lambda: board.table(stack), refresh_per_second=2)
+    with live if out.is_terminal else nullcontext():
+        async with stack:
+            if not out.is_terminal:
+                out.print(board.table(stack))
+            _say("all is up; Ctrl-C stops it")
+            await asyncio.Event().wait()
+
+
+def _say(line: str) -> None:
+    out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _run_until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Run it to its end, or until Ctrl-C, SIGTERM or a closed terminal asks it to clean up."""
+
+    async def main() -> None:
+        task = asyncio.create_task(work)
+        loop = asyncio.get_running_loop()
+        told = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, _once(told, task.cancel))
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not told.is_set():
+                raise
+
+    asyncio.run(main())
+
+
+def _once(told: asyncio.Event, cancel: Callable[[], object]) -> Callable[[], None]:
+    """Told again while it cleans up, it goes on cleaning up."""
+
+    def handler() -> None:
+        if not told.is_set():
+            told.set()
+            err.print("stopping …")
+            cancel()
+
+    return handler
+
+
+def _known_roles(roles: list[str], settings: Settings) -> None:
+    import yaml
+
+    from rpc.permissions import ROLES_FILE
+
+    known = yaml.safe_load((settings.roles or ROLES_FILE).read_text())
+    for role in roles:
+        if role not in known:
+            raise typer.BadParameter(f"{role!r} is none of {', '.join(known)}", param_hint="--role")
+
+
+@contextmanager
+def _one_clear_line() -> Iterator[None]:
+    """Turn what a person can mend into a line on stderr and an exit code."""
+    from ops.supervisor import AlreadyUp
+
+    try:
+        yield
+    except (SettingsError, PortTaken) as error:
+        err.print(f"bihuan: {error}", markup=False)
+        sys.exit(MISUSED)
+    except (AlreadyUp, PartFailed) as error:
+        err.print(f"bihuan: {error}", markup=False)
+        sys.exit(FAILED)
