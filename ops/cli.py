@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,6 +16,8 @@ from rich.live import Live
 from rich.table import Table
 
 from ops import settings as configuration
+from ops.calendars import Refused
+from ops.home import AlreadyUp
 from ops.part import PartFailed
 from ops.ports import PortTaken
 from ops.settings import Settings, SettingsError
@@ -160,6 +163,25 @@ def token(
     print(issue(settings, identity, hours))
 
 
+@calendar.command()
+def load(
+    file: Annotated[Path, typer.Argument(help="Like the files in `rules/data/calendars`.")],
+) -> None:
+    """Publish a year's working days to the services of the stack that is up.
+
+    Due dates beyond the years known so far are provisional; this moves them to where they belong,
+    each by an event.
+
+    Example: `bihuan calendar load 2027.yaml`
+
+    Next: see the loops' new due dates in the Temporal Web UI.
+    """
+    from ops import calendars
+
+    year = asyncio.run(calendars.publish(configuration.load(), file))
+    _say(f"the calendar of {year} is published")
+
+
 @app.command()
 def config(as_json: AsJson = False) -> None:
     """Show every setting: its value, where it comes from, what it means.
@@ -242,13 +264,11 @@ def _known_roles(roles: list[str], settings: Settings) -> None:
 @contextmanager
 def _one_clear_line() -> Iterator[None]:
     """Turn what a person can mend into a line on stderr and an exit code."""
-    from ops.supervisor import AlreadyUp
-
     try:
         yield
     except (SettingsError, PortTaken) as error:
         err.print(f"bihuan: {error}", markup=False)
         sys.exit(MISUSED)
-    except (AlreadyUp, PartFailed) as error:
+    except (AlreadyUp, PartFailed, Refused) as error:
         err.print(f"bihuan: {error}", markup=False)
         sys.exit(FAILED)

@@ -1,7 +1,6 @@
 """One supervised program: how it is started, known to be ready, started again, and stopped."""
 
 import asyncio
-import json
 import os
 import shutil
 import signal
@@ -12,13 +11,11 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-import psutil
+from ops.home import POLL_SECONDS, STOP_SECONDS, note_child
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds before a dead part is started again
 ATTEMPTS = 3  # deaths before it was ever ready, until we give up
 READY_SECONDS = 60.0
-STOP_SECONDS = 10.0
-POLL_SECONDS = 0.05
 
 Say = Callable[[str], None]
 
@@ -160,7 +157,7 @@ class Running:
                 env=self.part.environment,
                 start_new_session=True,  # the terminal's Ctrl-C is ours to pass on, in order
             )
-        record(self._record, process.pid, self.part.stop_signal)
+        note_child(self._record, process.pid, self.part.stop_signal)
         return process
 
     async def _probe(self, pid: int) -> None:
@@ -178,40 +175,6 @@ class Running:
 
 def _how(code: int) -> str:
     return signal.Signals(-code).name if code < 0 else f"exit code {code}"
-
-
-def record(path: Path, pid: int, stop: signal.Signals) -> None:
-    """Note a child for a later start, should we be killed without stopping it."""
-    try:
-        created = psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:  # it died at once; nothing will be left of it
-        return
-    path.write_text(json.dumps({"pid": pid, "created": created, "signal": stop.name}))
-
-
-def stop_leftovers(folder: Path, say: Say) -> None:
-    """End what a killed supervisor left running, and wait for it: it holds data and ports."""
-    for path in sorted(folder.glob("*.pid")):
-        noted = json.loads(path.read_text())
-        try:
-            process = psutil.Process(noted["pid"])
-            if process.create_time() == noted["created"]:
-                say(
-                    f"{path.stem} still runs since the last time (process {process.pid}); ending it"
-                )
-                process.send_signal(signal.Signals[noted["signal"]])
-                _wait_or_kill(process)
-        except psutil.NoSuchProcess:
-            pass  # ended by itself, as it should
-        path.unlink()
-
-
-def _wait_or_kill(process: psutil.Process) -> None:
-    try:
-        process.wait(STOP_SECONDS)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(STOP_SECONDS)
 
 
 def beside_python(program: str) -> str:

@@ -6,8 +6,8 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 
+from ops.ports import reachable
 from ops.settings import Settings, SettingsError
-from ops.supervisor import reachable
 
 
 def serve(settings: Settings) -> None:

@@ -41,5 +41,12 @@ def any_free(host: str) -> int:
         return int(candidate.getsockname()[1])
 
 
+def reachable(address: str) -> str:
+    """The address to call for one that a server listens on: all interfaces means the loopback."""
+    host, _, port = address.rpartition(":")
+    loopback = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
+    return f"{loopback.get(host, host)}:{port}"
+
+
 def _family(host: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in host else socket.AF_INET

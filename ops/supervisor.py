@@ -1,20 +1,18 @@
 """Keeps a whole stack up: starts the parts in order, restarts the dead, stops all in reverse."""
 
 import asyncio
-import contextlib
-import fcntl
 import json
 import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from ops import ports, postgres, temporal
-from ops.part import Part, PartFailed, Running, Say, stop_leftovers
+from ops.home import Addresses, forget_addresses, lock, note_addresses, stop_leftovers
+from ops.part import Part, PartFailed, Running, Say
 from ops.settings import Settings, variables
 
 if TYPE_CHECKING:
@@ -24,21 +22,6 @@ EMBEDDED = ("postgres", "temporal")
 OURS = ("service", "worker", "relay")
 ALL = (*EMBEDDED, *OURS)
 COMMANDS = {"service": "serve", "worker": "work", "relay": "relay"}
-
-
-class AlreadyUp(Exception):
-    """Another stack runs in this home; the message says which process."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where a running stack can be reached, as noted in run/stack.json."""
-
-    pid: int
-    database_url: str
-    temporal_address: str
-    ui_url: str | None  # None with a Temporal server that is not ours
-    grpc_address: str
 
 
 class Stack:
@@ -115,7 +98,7 @@ class Stack:
 
     async def __aenter__(self) -> Self:
         try:
-            self._lock = _lock(self.home)
+            self._lock = lock(self.home)
             await asyncio.to_thread(stop_leftovers, self.home / "run", self._say)
             await self._start()
         except BaseException:
@@ -136,7 +119,7 @@ class Stack:
         for running in reversed(self._running.values()):
             await running.stop()
         if self._lock is not None:
-            (self.home / "run" / "stack.json").unlink(missing_ok=True)
+            forget_addresses(self.home)
             self._lock.close()
             self._lock = None
 
@@ -146,7 +129,16 @@ class Stack:
         # Each stage needs the one before; the service brings the database's schemas up to date.
         await asyncio.gather(self._start_temporal(), self._start_own("service"))
         await asyncio.gather(self._start_own("worker"), self._start_own("relay"))
-        self._note_addresses()
+        note_addresses(
+            self.home,
+            Addresses(
+                pid=os.getpid(),
+                database_url=self.settings.database_url or "",
+                temporal_address=self.settings.temporal_address or "",
+                ui_url=self._ui_url,
+                grpc_address=self.grpc_address,
+            ),
+        )
 
     def _choose_ports(self) -> None:
         """Settle all ports before anything starts, so that a taken one stops us early."""
@@ -228,41 +220,12 @@ class Stack:
             return False
         if noted["pid"] != pid:
             return False
-        return name != "service" or await _serving(reachable(self.grpc_address))
+        return name != "service" or await _serving(ports.reachable(self.grpc_address))
 
     async def _run(self, part: Part) -> None:
         running = Running(part, self.home, self._say)
         self._running[part.name] = running
         await running.start()
-
-    def _note_addresses(self) -> None:
-        noted = Addresses(
-            pid=os.getpid(),
-            database_url=self.settings.database_url or "",
-            temporal_address=self.settings.temporal_address or "",
-            ui_url=self._ui_url,
-            grpc_address=self.grpc_address,
-        )
-        (self.home / "run" / "stack.json").write_text(json.dumps(asdict(noted)))
-
-
-def addresses(home: Path) -> Addresses | None:
-    """Where the stack of that home can be reached; None unless one is up."""
-    try:
-        noted = json.loads((home / "run" / "stack.json").read_text())
-    except FileNotFoundError:
-        return None
-    with contextlib.suppress(AlreadyUp):
-        _lock(home).close()
-        return None  # nobody holds the lock, so that stack was killed
-    return Addresses(**noted)
-
-
-def reachable(address: str) -> str:
-    """The address to call for one that a server listens on: all interfaces means the loopback."""
-    host, _, port = address.rpartition(":")
-    loopback = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
-    return f"{loopback.get(host, host)}:{port}"
 
 
 async def _serving(address: str) -> bool:
@@ -276,28 +239,6 @@ async def _serving(address: str) -> bool:
         except grpc.aio.AioRpcError:
             return False
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
-
-
-def _lock(home: Path) -> IO[str]:
-    """Hold the home for this process; the system lets go of it however the process ends."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    for folder in (home, home / "run", home / "logs"):  # keys and case data: for the owner alone
-        folder.mkdir(mode=0o700, exist_ok=True)
-    file = (home / "run" / "lock").open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        pid = file.read().strip()
-        file.close()
-        raise AlreadyUp(
-            f"a stack is already up in {home} (process {pid}): stop it there with Ctrl-C, "
-            "or choose another folder with BIHUAN_HOME"
-        ) from None
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
 
 
 def _known(value: str | None) -> str:

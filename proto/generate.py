@@ -7,7 +7,6 @@ packages that ship them, as one descriptor set that protoc and buf both read.
 import argparse
 import filecmp
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -22,6 +21,7 @@ from protovalidate._gen.buf.validate import validate_pb
 
 HERE = Path(__file__).parent
 GEN = HERE.parent / "gen"
+BIN = Path(sys.executable).parent
 IMPORTED = (
     date_pb2,
     annotations_pb2,
@@ -63,7 +63,8 @@ def third_party() -> descriptor_pb2.FileDescriptorSet:
 
 def run_protoc(*arguments: str) -> None:
     """Runs protoc in this process; exits with its code when it refuses."""
-    if code := protoc.main(["protoc", *arguments]):
+    plugins = [f"--plugin={BIN / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
+    if code := protoc.main(["protoc", *plugins, *arguments]):
         sys.exit(code)
 
 
@@ -83,7 +84,9 @@ def generate(target: Path) -> None:
         )
         services = [name for name in ours if "\nservice " in (HERE / name).read_text()]
         run_protoc(
-            *inputs, f"--grpc_python_out={target}", f"--mypy_grpc_out=quiet,only_async:{target}",
+            *inputs,
+            f"--grpc_python_out={target}",
+            f"--mypy_grpc_out=quiet,only_async:{target}",
             *services,
         )
         run_protoc(
@@ -120,9 +123,12 @@ def main() -> None:
             if drift := differences(Path(scratch), GEN):
                 sys.exit("gen/ has drifted from proto/; run `make gen`:\n" + "\n".join(drift))
         return
-    shutil.rmtree(GEN, ignore_errors=True)
-    GEN.mkdir()
-    generate(GEN)
+    with tempfile.TemporaryDirectory(dir=HERE.parent) as scratch:
+        fresh = Path(scratch) / "gen"
+        fresh.mkdir()
+        generate(fresh)
+        shutil.rmtree(GEN, ignore_errors=True)
+        fresh.rename(GEN)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,7 @@ import grpc
 from google.rpc.status_pb2 import Status
 from opentelemetry.instrumentation.grpc import aio_client_interceptors
 
-from rpc.errors import StatusError
-from rpc.gate import STATUS_DETAILS
+from rpc.errors import STATUS_DETAILS, StatusError
 
 UNARY_TIMEOUT_SECONDS = 10.0
 # Every command carries a request_id, so trying again is harmless.

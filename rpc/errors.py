@@ -19,6 +19,7 @@ from google.rpc.error_details_pb2 import (
 from google.rpc.status_pb2 import Status
 
 DOMAIN = "bihuan"
+STATUS_DETAILS = "grpc-status-details-bin"  # where gRPC carries google.rpc.Status
 
 
 @dataclass(eq=False)

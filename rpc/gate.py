@@ -14,14 +14,13 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
-from rpc.errors import StatusError, permission_denied
+from rpc.errors import STATUS_DETAILS, StatusError, permission_denied
 from rpc.identity import TokenVerifier, bearer_token, identify
 from rpc.messages import parse
 from rpc.permissions import Permissions
 from rpc.telemetry import current_trace_id
 
 OPEN_SERVICES = frozenset({health.SERVICE_NAME, reflection.SERVICE_NAME})
-STATUS_DETAILS = "grpc-status-details-bin"
 MAX_STATUS_BYTES = 4000  # clients accept 8 KiB of metadata: these in base64, and the message
 MAX_MESSAGE_CHARACTERS = 300
 CODES = {code.value[0]: code for code in grpc.StatusCode}

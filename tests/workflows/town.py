@@ -1,0 +1,183 @@
+"""A problem and its loop on the time-skipping server: the real model and rules, no transport."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
+from temporalio import activity
+from temporalio.client import WorkflowHandle
+from temporalio.testing import WorkflowEnvironment
+from temporalio.worker import Worker
+
+from bihuan.feed.v1.feed_service_pb2 import Event
+from bihuan.notification.v1 import notice_pb2
+from bihuan.rectification.v1 import problem_pb2 as pb
+from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
+from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
+from rpc.errors import StatusError
+from rules import RuleBook, Rules, WorkingCalendar
+from services.rectification.evolve import evolve
+from services.rectification.model import decide
+from tests.bureau import item, report
+from workflows.problem_loop import ProblemLoop
+
+RULES = Rules(RuleBook.load(), WorkingCalendar.load(), "150203")
+
+
+@dataclass
+class Town:
+    """Carries out commands at the server's time and signals their events to the loop."""
+
+    env: WorkflowEnvironment
+    queue: str = field(default_factory=lambda: str(uuid4()))
+    rules: Rules = RULES
+    problem: pb.Problem = field(default_factory=lambda: pb.Problem(name=f"problems/{uuid4()}"))
+    position: int = 0
+    events: list[Message] = field(default_factory=list)
+    notices: list[notice_pb2.SendNoticeRequest] = field(default_factory=list)
+    handle: WorkflowHandle[Any, Loop] | None = None
+    clock_lag: timedelta = timedelta()
+
+    async def report(self) -> None:
+        """Report the problem and start its loop."""
+        loop = Loop(problem=self.problem.name)
+        self.handle = await self.env.client.start_workflow(
+            ProblemLoop.run, loop, id=f"problem-loop/{uuid4()}", task_queue=self.queue
+        )
+        await self.command(report())
+
+    async def command(self, command: Any, actor: str = "officer", twice: bool = False) -> None:
+        """Carry out a command; every event reaches the loop, `twice` as a relay may send it."""
+        now = await self.env.get_current_time() - self.clock_lag
+        for event in decide(self.problem, command, actor, self.rules, now):
+            self.problem = evolve(self.problem, event)
+            self.events.append(event)
+            self.position += 1
+            await self._signal(event, 2 if twice else 1)
+
+    async def _signal(self, event: Message, times: int) -> None:
+        payload = AnyMessage()
+        payload.Pack(event)
+        signal = Event(position=self.position, id=str(uuid4()), payload=payload)
+        assert self.handle
+        for _ in range(times):
+            await self.handle.signal(ProblemLoop.event, signal)
+
+    async def sleep(self, days: float) -> None:
+        """Let legal time pass."""
+        await self.env.sleep(timedelta(days=days))
+
+    async def now(self) -> datetime:
+        """The server's time."""
+        return await self.env.get_current_time()
+
+    def names(self) -> list[str]:
+        """Types of the events so far."""
+        return [event.DESCRIPTOR.name for event in self.events]
+
+    def sent(self, kind: str) -> list[str]:
+        """Recipients of the notices of a kind, sorted: those of one event go out at once."""
+        wanted = notice_pb2.NoticeKind.Value(f"NOTICE_KIND_{kind}")
+        return sorted(
+            "enterprises" if notice.recipient.startswith("ent") else notice.recipient
+            for notice in self.notices
+            if notice.kind == wanted
+        )
+
+    async def verify(self, found: bool = True) -> None:
+        result = rpc_pb.VerifyProblemRequest.Result.Value(
+            "RESULT_CONFIRMED" if found else "RESULT_UNFOUNDED"
+        )
+        await self.command(
+            rpc_pb.VerifyProblemRequest(name=self.problem.name, result=result, reasons="核实")
+        )
+
+    async def order(self, days: int = 10) -> None:
+        await self.command(
+            rpc_pb.OrderRectificationRequest(
+                name=self.problem.name, items=[item(days=days)], legal_basis="生态环境法典"
+            )
+        )
+
+    async def submit(self) -> None:
+        await self.command(
+            rpc_pb.SubmitRectificationRequest(name=self.problem.name, statement="已整改"), "企业"
+        )
+
+    async def review(self, accepted: bool = True, days: int | None = None) -> None:
+        result = rpc_pb.ReviewRectificationRequest.Result.Value(
+            "RESULT_ACCEPTED" if accepted else "RESULT_RETURNED"
+        )
+        limit = pb.Limit(days=days) if days else None
+        await self.command(
+            rpc_pb.ReviewRectificationRequest(
+                name=self.problem.name, result=result, reasons="审核", limit=limit
+            )
+        )
+
+    async def assess(self, effective: bool = True) -> None:
+        result = rpc_pb.AssessProblemRequest.Result.Value(
+            "RESULT_EFFECTIVE" if effective else "RESULT_INEFFECTIVE"
+        )
+        await self.command(
+            rpc_pb.AssessProblemRequest(name=self.problem.name, result=result, findings="评估")
+        )
+
+    async def reopen(self, days: int = 10) -> None:
+        await self.command(
+            rpc_pb.ReopenProblemRequest(
+                name=self.problem.name, items=[item(days=days)], legal_basis="法", reason="反弹"
+            )
+        )
+
+    async def close(self) -> Loop:
+        """Close the problem; what the loop ends with."""
+        await self.command(rpc_pb.CloseProblemRequest(name=self.problem.name, conclusion="完成"))
+        return await self.result()
+
+    async def result(self) -> Loop:
+        """What the loop ends with."""
+        assert self.handle
+        return await self.handle.result()
+
+    @activity.defn
+    async def send_notice(
+        self, request: notice_pb2.SendNoticeRequest, cause: str
+    ) -> notice_pb2.Notice:
+        if request.request_id not in {notice.request_id for notice in self.notices}:
+            self.notices.append(request)
+        return notice_pb2.Notice()
+
+    @activity.defn
+    async def expire_deadline(
+        self, request: rpc_pb.ExpireDeadlineRequest, cause: str
+    ) -> pb.Problem:
+        await self.command(request, "loop", twice=True)
+        return self.problem
+
+    @activity.defn
+    async def get_problem(self, request: rpc_pb.GetProblemRequest) -> pb.Problem:
+        return self.problem
+
+
+@asynccontextmanager
+async def town(env: WorkflowEnvironment) -> AsyncIterator[Town]:
+    """A town whose worker runs until the block ends."""
+    open_ = Town(env)
+    activities = [open_.send_notice, open_.expire_deadline, open_.get_problem]
+    async with Worker(
+        env.client,
+        task_queue=open_.queue,
+        workflows=[ProblemLoop],
+        activities=activities,
+        max_cached_workflows=0,
+    ):
+        yield open_
+
+
+__all__ = ["StatusError", "Town", "town"]
