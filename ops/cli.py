@@ -17,6 +17,7 @@ from rich.table import Table
 
 from ops import settings as configuration
 from ops.calendars import Refused
+from ops.failures import DemoFailed, ScenarioError
 from ops.home import AlreadyUp
 from ops.part import PartFailed
 from ops.ports import PortTaken
@@ -77,7 +78,15 @@ def up() -> None:
 
 
 @app.command()
-def demo(as_json: AsJson = False) -> None:
+def demo(
+    as_json: AsJson = False,
+    scenario: Annotated[
+        Path | None, typer.Option(help="Another scenario, like `examples/kundulun.yaml`.")
+    ] = None,
+    day_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Real seconds that a legal day lasts.")
+    ] = 1.0,
+) -> None:
     """Run the Kundulun pilot on a stack of its own: four enterprises, five problems.
 
     A legal day lasts about a second; nothing else differs from production. Ends with a ledger and
@@ -87,9 +96,16 @@ def demo(as_json: AsJson = False) -> None:
 
     Next: `bihuan up`, and act on problems of your own.
     """
-    from ops import demo as scenario  # type: ignore[attr-defined]
+    from ops.demo import run
 
-    _run_until_told(scenario.run(configuration.load(), as_json=as_json))
+    _run_until_told(
+        run(
+            configuration.load(),
+            as_json=as_json,
+            scenario_file=scenario,
+            day_seconds=day_seconds,
+        )
+    )
 
 
 @app.command()
@@ -196,7 +212,9 @@ def config(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([asdict(entry) for entry in entries], ensure_ascii=False, indent=2))
         return
-    table = Table("name", "value", "from", "meaning", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for title in ("name", "value", "from", "meaning"):
+        table.add_column(title, overflow="fold", no_wrap=title == "name")
     for entry in entries:
         table.add_row(entry.name, entry.value or "—", entry.source, entry.meaning)
     out.print(table)
@@ -258,7 +276,7 @@ def _known_roles(roles: list[str], settings: Settings) -> None:
     known = yaml.safe_load((settings.roles or ROLES_FILE).read_text())
     for role in roles:
         if role not in known:
-            raise typer.BadParameter(f"{role!r} is none of {', '.join(known)}", param_hint="--role")
+            raise SettingsError(f"--role: {role!r} is none of {', '.join(known)}")
 
 
 @contextmanager
@@ -269,6 +287,6 @@ def _one_clear_line() -> Iterator[None]:
     except (SettingsError, PortTaken) as error:
         err.print(f"bihuan: {error}", markup=False)
         sys.exit(MISUSED)
-    except (AlreadyUp, PartFailed, Refused) as error:
+    except (AlreadyUp, PartFailed, Refused, DemoFailed, ScenarioError) as error:
         err.print(f"bihuan: {error}", markup=False)
         sys.exit(FAILED)

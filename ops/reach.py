@@ -9,6 +9,8 @@ import pwd
 import stat
 import struct
 import subprocess
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 USER = "embedded_postgres"
@@ -50,20 +52,19 @@ def open_tree(root: Path) -> None:
 
 
 def _passes(folder: Path, uid: int) -> bool:
-    status = folder.stat()
-    if status.st_uid == uid:
-        return bool(status.st_mode & stat.S_IXUSR)
-    if (_USER, 1, uid) in _acl(folder):
-        return True
-    return bool(status.st_mode & stat.S_IXOTH)
+    if folder.stat().st_uid == uid:
+        return bool(folder.stat().st_mode & stat.S_IXUSR)
+    entries = _acl(folder)
+    named = [bits for tag, bits, who in entries if (tag, who) == (_USER, uid)]
+    others = [bits for tag, bits, _ in entries if tag == _OTHER]
+    return bool((named or others)[0] & 1)
 
 
 def _let_pass(folder: Path, uid: int) -> str:
-    entries = [entry for entry in _acl(folder) if entry[0] != _MASK and entry[::2] != (_USER, uid)]
-    group = max((bits for tag, bits, _ in entries if tag not in (_USER_OBJ, _OTHER)), default=0)
-    entries += [(_USER, 1, uid), (_MASK, group | 1, _NOBODY)]
+    entries = [entry for entry in _acl(folder) if entry[::2] != (_USER, uid)] + [(_USER, 1, uid)]
+    mask = reduce(or_, (bits for tag, bits, _ in entries if tag not in (_USER_OBJ, _OTHER)))
     try:
-        os.setxattr(folder, _ACL, _packed(entries))
+        os.setxattr(folder, _ACL, _packed([*entries, (_MASK, mask, _NOBODY)]))
     except (OSError, AttributeError):  # a file system or a platform without access lists
         folder.chmod(folder.stat().st_mode | stat.S_IXOTH)
         return "needs everybody let through (not to list)"
@@ -71,14 +72,20 @@ def _let_pass(folder: Path, uid: int) -> str:
 
 
 def _acl(folder: Path) -> list[_Entry]:
-    """The folder's access list: of struct posix_acl_xattr (version 2), or made from its mode."""
+    """Who may do what in the folder, the mask of its access list applied and left out."""
     try:
         raw = os.getxattr(folder, _ACL)
-    except (OSError, AttributeError):
+    except (OSError, AttributeError):  # it has none, so its mode says all
         mode = folder.stat().st_mode
         owners = ((_USER_OBJ, mode >> 6 & 7), (_GROUP_OBJ, mode >> 3 & 7), (_OTHER, mode & 7))
         return [(tag, bits, _NOBODY) for tag, bits in owners]
-    return list(struct.iter_unpack("<HHI", raw[4:]))
+    entries = list(struct.iter_unpack("<HHI", raw[4:]))  # struct posix_acl_xattr, version 2
+    mask = next((bits for tag, bits, _ in entries if tag == _MASK), 7)
+    return [
+        (tag, bits if tag in (_USER_OBJ, _OTHER) else bits & mask, who)
+        for tag, bits, who in entries
+        if tag != _MASK
+    ]
 
 
 def _packed(entries: list[_Entry]) -> bytes:

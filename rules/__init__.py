@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from bihuan.types.v1.deadline_pb2 import Deadline, Period
 from rules import deadline as deadlines
-from rules.book import NATIONAL, Rule, RuleBook, Unit, UnknownRule
+from rules.book import NATIONAL, Rule, RuleBook, Unit, UnknownRule, places
 from rules.calendar import WorkingCalendar, YearCalendar, parse_calendar
 from rules.clock import SHANGHAI, Clock, legal_date
 from rules.deadline import as_date, explain
@@ -42,14 +42,17 @@ class Rung(NamedTuple):
 
 @dataclass(frozen=True)
 class Rules:
-    """The law of one place by the calendars known now."""
+    """The law of one place by the calendars known now. ValueError if `jurisdiction` is not a place."""
 
     book: RuleBook
     calendar: WorkingCalendar
     jurisdiction: str = NATIONAL
 
+    def __post_init__(self) -> None:
+        places(self.jurisdiction)
+
     def at(self, jurisdiction: str) -> "Rules":
-        """The law of another place: a division code (GB/T 2260), or "CN"."""
+        """The law of another place: a division code (GB/T 2260), or "CN". ValueError for others."""
         return replace(self, jurisdiction=jurisdiction)
 
     def rule(self, rule_id: str, on: date) -> Rule:
@@ -66,25 +69,29 @@ class Rules:
         due: date | None = None,
     ) -> Deadline:
         """The deadline that the rule sets from `origin`, or `days` of the rule's unit after it, or on
-        `due`. Raises UnknownRule, and ValueError if `due` does not lie after `origin` or the rule is
-        not a period.
+        `due`, moved to the next working day if that is none. Raises UnknownRule, and ValueError if
+        `due` does not lie after `origin`, `days` is not at least 1, or the rule is not a period.
         """
         rule = self.rule(rule_id, origin)
-        version = rule.version
-        if version.unit is None or version.value is None:
+        unit, length = rule.version.unit, rule.version.value if days is None else days
+        if unit is None or length is None:
             raise ValueError(f"rule {rule_id} is not a period")
+        if length < 1:
+            raise ValueError(f"rule {rule_id}: a period of {length} {unit} is shorter than 1")
         if due is None:
-            period = Period(length=days or version.value, unit=deadlines.UNITS[version.unit])
+            period = Period(length=length, unit=deadlines.UNITS[unit])
             return deadlines.count(rule, period, origin, deadline_id, self.calendar)
         if due <= origin:
             raise ValueError(f"due date {due} does not lie after {origin}")
-        blank = Deadline(id=deadline_id)
-        blank.origin_date.year, blank.origin_date.month = origin.year, origin.month
-        blank.origin_date.day = origin.day
+        blank = Deadline(id=deadline_id, origin_date=deadlines.as_message(origin))
         return deadlines.set_on(rule, due, blank, self.calendar)
 
     def extended(self, deadline: Deadline, due: date) -> Deadline:
-        """`deadline` moved to `due`: its id, its rule and its steps so far stay."""
+        """`deadline` moved to `due`, or the next working day: its id, its rule and its steps so far
+        stay. ValueError if `due` is not later than it is due already.
+        """
+        if due <= (already := as_date(deadline.due_date)):
+            raise ValueError(f"due date {due} of an extension does not lie after {already}")
         return deadlines.set_on(self._rule_of(deadline), due, deadline, self.calendar)
 
     def recount(self, deadline: Deadline) -> Deadline:
@@ -100,10 +107,14 @@ class Rules:
         return Rung(level, rung.measure, rung.after_working_days)
 
     def rung_deadline(self, level: int, origin: date, deadline_id: str) -> Deadline:
-        """When the rung `level` follows, the one below having been reached on `origin`."""
+        """When the rung `level` follows, the one below having been reached on `origin`. ValueError if
+        the ladder has no such rung.
+        """
+        rung = self.rung(level, origin)
+        if rung is None:
+            raise ValueError(f"rule {LADDER} has no rung {level} on {origin}")
+        period = Period(length=rung.after_working_days, unit=Period.UNIT_WORKING_DAYS)
         rule = self.rule(LADDER, origin)
-        length = rule.version.rungs[level - 1].after_working_days
-        period = Period(length=length, unit=Period.UNIT_WORKING_DAYS)
         return deadlines.count(rule, period, origin, deadline_id, self.calendar)
 
     def _rule_of(self, deadline: Deadline) -> Rule:

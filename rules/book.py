@@ -1,5 +1,6 @@
 """The law as effective-dated data: which version of a rule is in force where and when."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
@@ -9,12 +10,14 @@ from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from rules.documents import checked, read
 
 NATIONAL = "CN"
+PLACE = r"^(CN|[1-9][0-9]{5})$"
 
 
 class Unit(StrEnum):
@@ -39,7 +42,8 @@ class Version(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    jurisdiction: str = Field(NATIONAL, pattern=r"^(CN|[1-9]\d{5})$")
+    # A code left unquoted in YAML is a number.
+    jurisdiction: str = Field(NATIONAL, pattern=PLACE, coerce_numbers_to_str=True)
     valid_from: date
     valid_to: date | None = None
     value: int | None = Field(None, ge=1)
@@ -61,6 +65,8 @@ class Version(BaseModel):
             raise ValueError("a version is one of: value with unit, rungs, daily_rate")
         if (self.value is None) != (self.unit is None):
             raise ValueError("value and unit go together")
+        if self.valid_to is not None and self.valid_to <= self.valid_from:
+            raise ValueError(f"valid_to {self.valid_to} does not lie after {self.valid_from}")
         return self
 
     def in_force(self, on: date) -> bool:
@@ -91,6 +97,11 @@ class _Entry(BaseModel):
     versions: tuple[Version, ...] = Field(min_length=1)
 
 
+class _File(NamedTuple):
+    name: str
+    entries: Sequence[_Entry]
+
+
 class UnknownRule(LookupError):
     """No version of the rule is in force there and then."""
 
@@ -98,30 +109,33 @@ class UnknownRule(LookupError):
 class RuleBook:
     """All versions of all rules."""
 
-    def __init__(self, entries: Iterable[_Entry]) -> None:
+    def __init__(self, sources: Iterable[_File]) -> None:
         self._names: dict[str, str] = {}
         self._versions: Mapping[str, list[Version]] = defaultdict(list)
-        for entry in entries:
-            self._names.setdefault(entry.id, entry.name)
-            self._versions[entry.id].extend(entry.versions)
-        for rule_id, versions in self._versions.items():
-            _refuse_overlap(rule_id, versions)
+        for file in sources:
+            for entry in file.entries:
+                self._names.setdefault(entry.id, entry.name)
+                self._versions[entry.id].extend(entry.versions)
+                _refuse_overlap(f"{file.name}: rule {entry.id}", self._versions[entry.id])
 
     @classmethod
     def load(cls, extra: Path | None = None) -> "RuleBook":
         """The rules that come with the package, and those in the YAML files of the folder `extra`,
-        where a place keeps its own. ValueError names the file and the rule that is wrong.
+        where a place keeps its own. ValueError if there is no such folder, and else names the file and
+        the rule that is wrong.
         """
-        entries = list(_built_in())
-        for file in sorted(extra.glob("*.yaml")) if extra else ():
-            entries.extend(_parse(file.read_text("utf-8"), file.name))
-        return cls(entries)
+        if extra is None:
+            return cls(_built_in())
+        if not extra.is_dir():
+            raise ValueError(f"no folder of rules at {extra}")
+        own = [_parse(file.read_text("utf-8"), file.name) for file in sorted(extra.glob("*.yaml"))]
+        return cls([*_built_in(), *own])
 
     def rule(self, rule_id: str, on: date, jurisdiction: str = NATIONAL) -> Rule:
         """The version in force on that day: of the place itself, else of its city, its province, the
-        country. Raises UnknownRule.
+        country. Raises UnknownRule, and ValueError if `jurisdiction` is not a place.
         """
-        for place in _places(jurisdiction):
+        for place in places(jurisdiction):
             for version in self._versions.get(rule_id, ()):
                 if version.jurisdiction == place and version.in_force(on):
                     return Rule(id=rule_id, name=self._names[rule_id], version=version)
@@ -144,38 +158,42 @@ class RuleBook:
         ]
 
 
-def _places(jurisdiction: str) -> list[str]:
+def places(jurisdiction: str) -> list[str]:
+    """Whose rules apply in a place, nearest first. ValueError unless it is "CN" or a division code
+    (GB/T 2260).
+    """
+    if not re.fullmatch(PLACE, jurisdiction):
+        raise ValueError(f"{jurisdiction!r} is neither CN nor a division code of six digits")
     if jurisdiction == NATIONAL:
         return [NATIONAL]
     city, province = jurisdiction[:4] + "00", jurisdiction[:2] + "0000"
     return list(dict.fromkeys([jurisdiction, city, province, NATIONAL]))
 
 
-def _refuse_overlap(rule_id: str, versions: Sequence[Version]) -> None:
+def _refuse_overlap(name: str, versions: Sequence[Version]) -> None:
     ordered = sorted(versions, key=lambda version: (version.jurisdiction, version.valid_from))
     for earlier, later in pairwise(ordered):
         if earlier.jurisdiction == later.jurisdiction and earlier.in_force(later.valid_from):
-            raise ValueError(
-                f"rule {rule_id}: two versions for {later.jurisdiction} on {later.valid_from}"
-            )
+            raise ValueError(f"{name}: two versions for {later.jurisdiction} on {later.valid_from}")
 
 
-def _parse(text: str, name: str) -> list[_Entry]:
-    try:
-        return TypeAdapter(list[_Entry]).validate_python(yaml.safe_load(text) or [])
-    except yaml.YAMLError as error:
-        raise ValueError(f"{name}: not YAML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{name}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+def _parse(text: str, name: str) -> _File:
+    found = read(text, name)
+    if not isinstance(found, list | None):
+        raise ValueError(f"{name}: not a list of rules")
+    return _File(name, [_entry(value, name) for value in found or ()])
+
+
+def _entry(value: Any, file: str) -> _Entry:
+    rule_id = value.get("id") if isinstance(value, dict) else value
+    return checked(_Entry, value, f"{file}: rule {rule_id}")
 
 
 @cache
-def _built_in() -> tuple[_Entry, ...]:
+def _built_in() -> tuple[_File, ...]:
     folder = files("rules") / "data"
     return tuple(
-        entry
+        _parse(file.read_text("utf-8"), file.name)
         for file in sorted(folder.iterdir(), key=lambda file: file.name)
         if file.name.endswith(".yaml")
-        for entry in _parse(file.read_text("utf-8"), file.name)
     )

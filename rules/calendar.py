@@ -5,17 +5,19 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from importlib.resources import files
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from rules.documents import checked, read
 
 WEEKEND = "周末"
 
 
 class YearCalendar(BaseModel):
     """One year's special days: `holidays` are off although they may be weekdays, `working_weekends`
-    are worked; each with its occasion. `source` is the notice that says so.
+    are worked; each with its occasion. `source` is the notice that says so. Where the notice of a year
+    names days of the last December too, publish the year before again with them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,9 +29,11 @@ class YearCalendar(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> "YearCalendar":
-        for day in (*self.holidays, *self.working_weekends):
+        for day, occasion in (*self.holidays.items(), *self.working_weekends.items()):
             if day.year != self.year:
                 raise ValueError(f"{day} is not a day of {self.year}")
+            if not occasion:
+                raise ValueError(f"{day} has no occasion")
         for day in self.working_weekends:
             if day in self.holidays or day.weekday() < 5:
                 raise ValueError(f"{day} cannot be a working weekend: a weekday or a holiday")
@@ -69,27 +73,16 @@ class WorkingCalendar:
         year = self.years.get(day.year)
         if year is None:
             return Day(not weekend, WEEKEND if weekend else "", known=False)
-        if occasion := year.holidays.get(day):
-            return Day(False, occasion, known=True)
-        if occasion := year.working_weekends.get(day):
-            return Day(True, f"{occasion}调休", known=True)
+        if day in year.holidays:
+            return Day(False, year.holidays[day], known=True)
+        if day in year.working_weekends:
+            return Day(True, f"{year.working_weekends[day]}调休", known=True)
         return Day(not weekend, WEEKEND if weekend else "", known=True)
 
 
 def parse_calendar(text: str, name: str) -> YearCalendar:
     """A year's calendar from YAML. ValueError names the file `name` and what is wrong in it."""
-    try:
-        return YearCalendar.model_validate(_mapping(yaml.safe_load(text)))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{name}: not YAML: {error}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "calendar"
-        raise ValueError(f"{name}: {where}: {first['msg']}") from error
-
-
-def _mapping(value: Any) -> Any:
-    return value if isinstance(value, dict) else {}
+    return checked(YearCalendar, read(text, name), name)
 
 
 @cache

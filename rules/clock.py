@@ -1,5 +1,6 @@
 """Legal time: the system's time, or for a demo a clock that makes a legal day last a second or so."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -35,15 +36,17 @@ class Clock:
             clock = cls(datetime.fromisoformat(legal), datetime.fromisoformat(real), float(seconds))
         except ValueError as error:
             raise ValueError(f"clock {text!r} is not <legal>@<real>/<seconds>: {error}") from error
-        if not legal_aware(clock) or clock.day_seconds <= 0:
-            raise ValueError(f"clock {text!r} needs instants with offsets and seconds above 0")
+        if not legal_aware(clock) or not 0 < clock.day_seconds < math.inf:
+            raise ValueError(
+                f"clock {text!r} needs instants with offsets and finite seconds above 0"
+            )
         return clock
 
     def __str__(self) -> str:
         if self.legal_origin is None or self.real_origin is None:
             return ""
         legal, real = self.legal_origin.isoformat(), self.real_origin.isoformat()
-        return f"{legal}@{real}/{self.day_seconds:g}"
+        return f"{legal}@{real}/{self.day_seconds!r}"
 
     def legal(self, real: datetime) -> datetime:
         """The legal instant (UTC) of a real one."""

@@ -40,15 +40,20 @@ def count(
     else:
         last = _later(origin, period)
         steps.add(DeadlineStep.KIND_COUNTED, origin + DAY, last)
-    deadline = Deadline(id=deadline_id, origin_date=_date(origin), period=period)
+    deadline = Deadline(id=deadline_id, origin_date=as_message(origin), period=period)
     return _finish(deadline, rule, steps, last, calendar)
 
 
 def set_on(rule: Rule, due: date, deadline: Deadline, calendar: WorkingCalendar) -> Deadline:
-    """`deadline` with its last day set to `due`, after the steps that it has already."""
+    """`deadline` with its last day set to `due`, which lies after the steps that it has already.
+
+    A set date rolls off a holiday whatever its rule says (Civil Procedure Law art. 85).
+    """
     steps = _Steps(calendar, deadline.steps)
-    steps.add(DeadlineStep.KIND_SET, due)
-    changed = Deadline(id=deadline.id, origin_date=deadline.origin_date, set_date=_date(due))
+    if not steps.all:
+        steps.add(DeadlineStep.KIND_ORIGIN, as_date(deadline.origin_date))
+    steps.add(DeadlineStep.KIND_SET, as_date(steps.all[-1].last_date) + DAY, due)
+    changed = Deadline(id=deadline.id, origin_date=deadline.origin_date, set_date=as_message(due))
     return _finish(changed, rule, steps, due, calendar)
 
 
@@ -70,7 +75,7 @@ def explain(deadline: Deadline) -> list[str]:
         DeadlineStep.KIND_COUNTED: "计入",
         DeadlineStep.KIND_SKIPPED: "不计",
         DeadlineStep.KIND_ROLLED: "末日为休息日，顺延",
-        DeadlineStep.KIND_SET: "确定的末日",
+        DeadlineStep.KIND_SET: "末日经决定确定",
     }
     lines = [
         " ".join(filter(None, [_span(step), said[step.kind], step.reason]))
@@ -85,6 +90,11 @@ def explain(deadline: Deadline) -> list[str]:
 def as_date(value: Date) -> date:
     """A google.type.Date as a date."""
     return date(value.year, value.month, value.day)
+
+
+def as_message(day: date) -> Date:
+    """A date as a google.type.Date."""
+    return Date(year=day.year, month=day.month, day=day.day)
 
 
 class _Steps:
@@ -106,10 +116,12 @@ class _Steps:
         last = last or first
         before = self.all[-1] if self.all else DeadlineStep()
         if (before.kind, before.reason) == (kind, why) and kind != DeadlineStep.KIND_SET:
-            before.last_date.CopyFrom(_date(last))
+            before.last_date.CopyFrom(as_message(last))
             return
         self.all.append(
-            DeadlineStep(kind=kind, first_date=_date(first), last_date=_date(last), reason=why)
+            DeadlineStep(
+                kind=kind, first_date=as_message(first), last_date=as_message(last), reason=why
+            )
         )
 
     def working_days(self, origin: date, number: int) -> date:
@@ -140,8 +152,9 @@ class _Steps:
 def _finish(
     deadline: Deadline, rule: Rule, steps: _Steps, last: date, calendar: WorkingCalendar
 ) -> Deadline:
-    due = steps.roll(last) if rule.version.roll == "next_working_day" else last
-    deadline.due_date.CopyFrom(_date(due))
+    rolls = deadline.HasField("set_date") or rule.version.roll == "next_working_day"
+    due = steps.roll(last) if rolls else last
+    deadline.due_date.CopyFrom(as_message(due))
     deadline.due_time.CopyFrom(_instant(due + DAY, time()))
     origin = as_date(deadline.origin_date)
     for days in sorted(rule.version.remind_before, reverse=True):
@@ -183,10 +196,6 @@ def _instant(day: date, at: time) -> Timestamp:
     instant = Timestamp()
     instant.FromDatetime(datetime.combine(day, at, SHANGHAI).astimezone(UTC))
     return instant
-
-
-def _date(day: date) -> Date:
-    return Date(year=day.year, month=day.month, day=day.day)
 
 
 def _span(step: DeadlineStep) -> str:

@@ -181,6 +181,17 @@ async def test_a_stream_has_no_deadline_of_ours(served):
         await asyncio.wait_for(call(served, act("sleep"), path=REPEAT), 1.0)
 
 
+async def test_an_upload_has_no_deadline_of_ours(served):
+    async def slowly():
+        yield Request(title="a")
+        await asyncio.sleep(0.7)
+        yield Request(title="b")
+
+    async with served.channel() as channel:
+        reply = await echo_pb2_grpc.EchoServiceStub(channel).Gather(slowly())
+    assert reply.title == "a+b"
+
+
 async def test_an_unknown_method_is_unimplemented(served):
     error = await call(served, path="/bihuan.test.v1.EchoService/Nothing")
     assert kind(error) == "UNIMPLEMENTED UNIMPLEMENTED"

@@ -12,6 +12,8 @@ from rules import RuleBook, Rules, WorkingCalendar, YearCalendar, as_date, expla
 RULES = Rules(RuleBook.load(), WorkingCalendar.load())
 DAY = timedelta(days=1)
 KNOWN = st.dates(date(2024, 1, 1), date(2026, 8, 1))
+ANY = st.dates(date(2024, 1, 1), date(2027, 12, 1))
+LATER = st.integers(1, 60).map(timedelta)
 PERIODS = st.sampled_from(
     ["penalty.payment", "penalty.statement", "enforcement.demand", "rectification.follow_up"]
 )
@@ -32,6 +34,9 @@ NEW_YEAR_2027 = YearCalendar(
         ("enforcement.demand", date(2026, 9, 24), date(2026, 10, 15)),
         ("penalty.filing", date(2026, 9, 10), date(2026, 9, 28)),
         ("penalty.filing_extended", date(2026, 9, 10), date(2026, 10, 10)),
+        ("penalty.decision_extended", date(2026, 1, 12), date(2026, 5, 12)),
+        ("penalty.limitation", date(2024, 9, 18), date(2026, 9, 18)),
+        ("penalty.limitation_with_harm", date(2021, 9, 18), date(2026, 9, 18)),
         ("remedy.reconsideration", date(2026, 9, 18), date(2026, 11, 17)),
         ("remedy.suit", date(2026, 9, 18), date(2027, 3, 18)),
         ("enforcement.court_application", date(2027, 3, 18), date(2027, 6, 18)),
@@ -94,23 +99,65 @@ def test_an_extension_keeps_the_id_and_what_was_counted_before() -> None:
     assert later.id == first.id
     assert list(later.steps[: len(first.steps)]) == list(first.steps)
     assert as_date(later.due_date) == date(2026, 10, 8)
-    assert RULES.recount(later) == later
-
-
-def test_a_set_date_must_lie_after_the_origin() -> None:
-    with pytest.raises(ValueError, match="does not lie after"):
-        RULES.deadline("rectification.order", date(2026, 9, 1), "d", due=date(2026, 9, 1))
-
-
-@given(PERIODS, KNOWN)
-def test_the_steps_cover_every_day_once(rule: str, origin: date) -> None:
-    deadline = RULES.deadline(rule, origin, "d")
-    days = [
-        day
-        for step in deadline.steps
-        for day in _days(as_date(step.first_date), as_date(step.last_date))
+    assert explain(later)[:-1] == [
+        "2026-09-01 起算日，当日不计",
+        "2026-09-02 至 2026-09-11 计入",
+        "2026-09-12 至 2026-10-03 末日经决定确定",
+        "2026-10-04 至 2026-10-08 末日为休息日，顺延 国庆节",
+        "期限届满日 2026-10-08",
     ]
-    assert days == _days(origin, as_date(deadline.due_date))
+
+
+def test_a_set_date_rolls_off_a_holiday_on_a_working_day_rule_too() -> None:
+    deadline = RULES.deadline("penalty.statement", date(2026, 9, 24), "d", due=date(2026, 10, 3))
+    assert as_date(deadline.set_date) == date(2026, 10, 3)
+    assert as_date(deadline.due_date) == date(2026, 10, 8)
+
+
+def test_a_set_date_moves_when_its_calendar_is_published() -> None:
+    first = RULES.deadline("rectification.order", date(2026, 12, 1), "d", due=date(2027, 1, 1))
+    later = RULES.extended(first, date(2027, 3, 18))
+    known = Rules(RULES.book, RULES.calendar.with_year(NEW_YEAR_2027))
+    for before, due in ((first, date(2027, 1, 4)), (later, date(2027, 3, 19))):
+        assert before.provisional
+        after = known.recount(before)
+        assert as_date(after.due_date) == due
+        assert not after.provisional
+        assert _stepped(after) == _days(date(2026, 12, 1), due)
+
+
+@pytest.mark.parametrize("due", [date(2026, 8, 31), date(2026, 9, 1)])
+def test_a_set_date_must_lie_after_the_origin(due: date) -> None:
+    with pytest.raises(ValueError, match=f"{due} does not lie after 2026-09-01"):
+        RULES.deadline("rectification.order", date(2026, 9, 1), "d", due=due)
+
+
+@pytest.mark.parametrize("due", [date(2026, 9, 10), date(2026, 9, 11)])
+def test_an_extension_must_be_later(due: date) -> None:
+    first = RULES.deadline("rectification.order", date(2026, 9, 1), "d", days=10)
+    with pytest.raises(ValueError, match=f"{due} of an extension does not lie after 2026-09-11"):
+        RULES.extended(first, due)
+
+
+@pytest.mark.parametrize("days", [0, -1])
+def test_a_period_is_at_least_one_long(days: int) -> None:
+    with pytest.raises(ValueError, match=f"a period of {days} working_days is shorter than 1"):
+        RULES.deadline("penalty.statement", date(2026, 9, 1), "d", days=days)
+
+
+@pytest.mark.parametrize("level", [-1, 0, 5])
+def test_a_level_outside_the_ladder_has_no_deadline(level: int) -> None:
+    assert RULES.rung(level, date(2026, 9, 1)) is None
+    with pytest.raises(ValueError, match=f"no rung {level} on 2026-09-01"):
+        RULES.rung_deadline(level, date(2026, 9, 1), "d")
+
+
+@given(PERIODS, ANY, LATER, LATER)
+def test_the_steps_cover_every_day_once(
+    rule: str, origin: date, later: timedelta, again: timedelta
+) -> None:
+    for deadline in _deadlines(rule, origin, later, again):
+        assert _stepped(deadline) == _days(origin, as_date(deadline.due_date))
 
 
 @given(KNOWN, st.integers(1, 60))
@@ -133,10 +180,12 @@ def test_a_later_start_never_ends_earlier(rule: str, origin: date, days: int) ->
     assert first <= second
 
 
-@given(PERIODS, st.dates(date(2026, 1, 1), date(2027, 12, 1)))
-def test_counting_again_by_the_same_calendar_changes_nothing(rule: str, origin: date) -> None:
-    deadline = RULES.deadline(rule, origin, "d")
-    assert RULES.recount(deadline) == deadline
+@given(PERIODS, ANY, LATER, LATER)
+def test_counting_again_by_the_same_calendar_changes_nothing(
+    rule: str, origin: date, later: timedelta, again: timedelta
+) -> None:
+    for deadline in _deadlines(rule, origin, later, again):
+        assert RULES.recount(deadline) == deadline
 
 
 def test_reminders_come_before_the_due_time_and_after_the_origin() -> None:
@@ -146,6 +195,25 @@ def test_reminders_come_before_the_due_time_and_after_the_origin() -> None:
     reminders = [time.ToDatetime() for time in deadline.remind_times]
     assert reminders == sorted(reminders) == [datetime(2026, 9, 28, 1), datetime(2026, 9, 30, 1)]
     assert deadline.steps[-1].kind == DeadlineStep.KIND_ROLLED
+
+
+def _deadlines(rule: str, origin: date, later: timedelta, again: timedelta) -> list[Deadline]:
+    """By the rule, and on a set date; each also extended once and twice."""
+    found = [
+        RULES.deadline(rule, origin, "d"),
+        RULES.deadline(rule, origin, "d", due=origin + later),
+    ]
+    for more in (later, again):
+        found += [RULES.extended(first, as_date(first.due_date) + more) for first in found[-2:]]
+    return found
+
+
+def _stepped(deadline: Deadline) -> list[date]:
+    return [
+        day
+        for step in deadline.steps
+        for day in _days(as_date(step.first_date), as_date(step.last_date))
+    ]
 
 
 def _days(first: date, last: date) -> list[date]:

@@ -26,25 +26,25 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x62ihuan/types/v1/deadline.proto\x12\x0f\x62ihuan.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"o\n\rRuleReference\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x63itation\x18\x03 \x01(\t\x12/\n\nconfidence\x18\x04 \x01(\x0e\x32\x1b.bihuan.types.v1.Confidence\"\xa3\x02\n\x0c\x44\x65\x61\x64lineStep\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".bihuan.types.v1.DeadlineStep.Kind\x12%\n\nfirst_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12$\n\tlast_date\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\x83\x01\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_ORIGIN\x10\x01\x12\x10\n\x0cKIND_COUNTED\x10\x02\x12\x10\n\x0cKIND_SKIPPED\x10\x03\x12\x0f\n\x0bKIND_ROLLED\x10\x04\x12\x0c\n\x08KIND_SET\x10\x05\x12\x11\n\rKIND_EXTENDED\x10\x06\"\xa2\x01\n\x06Period\x12\x0e\n\x06length\x18\x01 \x01(\x05\x12*\n\x04unit\x18\x02 \x01(\x0e\x32\x1c.bihuan.types.v1.Period.Unit\"\\\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\x15\n\x11UNIT_WORKING_DAYS\x10\x01\x12\x16\n\x12UNIT_CALENDAR_DAYS\x10\x02\x12\x0f\n\x0bUNIT_MONTHS\x10\x03\"\x82\x03\n\x08\x44\x65\x61\x64line\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x0borigin_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12#\n\x08\x64ue_date\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12,\n\x08\x64ue_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cremind_times\x18\x05 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bprovisional\x18\x06 \x01(\x08\x12,\n\x04rule\x18\x07 \x01(\x0b\x32\x1e.bihuan.types.v1.RuleReference\x12,\n\x05steps\x18\x08 \x03(\x0b\x32\x1d.bihuan.types.v1.DeadlineStep\x12\'\n\x06period\x18\t \x01(\x0b\x32\x17.bihuan.types.v1.Period\x12#\n\x08set_date\x18\n \x01(\x0b\x32\x11.google.type.Date*h\n\nConfidence\x12\x1a\n\x16\x43ONFIDENCE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43ONFIDENCE_HIGH\x10\x01\x12\x15\n\x11\x43ONFIDENCE_MEDIUM\x10\x02\x12\x12\n\x0e\x43ONFIDENCE_LOW\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x62ihuan/types/v1/deadline.proto\x12\x0f\x62ihuan.types.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"o\n\rRuleReference\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x10\n\x08\x63itation\x18\x03 \x01(\t\x12/\n\nconfidence\x18\x04 \x01(\x0e\x32\x1b.bihuan.types.v1.Confidence\"\x8f\x02\n\x0c\x44\x65\x61\x64lineStep\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".bihuan.types.v1.DeadlineStep.Kind\x12%\n\nfirst_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12$\n\tlast_date\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12\x0e\n\x06reason\x18\x04 \x01(\t\"p\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0f\n\x0bKIND_ORIGIN\x10\x01\x12\x10\n\x0cKIND_COUNTED\x10\x02\x12\x10\n\x0cKIND_SKIPPED\x10\x03\x12\x0f\n\x0bKIND_ROLLED\x10\x04\x12\x0c\n\x08KIND_SET\x10\x05\"\xa2\x01\n\x06Period\x12\x0e\n\x06length\x18\x01 \x01(\x05\x12*\n\x04unit\x18\x02 \x01(\x0e\x32\x1c.bihuan.types.v1.Period.Unit\"\\\n\x04Unit\x12\x14\n\x10UNIT_UNSPECIFIED\x10\x00\x12\x15\n\x11UNIT_WORKING_DAYS\x10\x01\x12\x16\n\x12UNIT_CALENDAR_DAYS\x10\x02\x12\x0f\n\x0bUNIT_MONTHS\x10\x03\"\x82\x03\n\x08\x44\x65\x61\x64line\x12\n\n\x02id\x18\x01 \x01(\t\x12&\n\x0borigin_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12#\n\x08\x64ue_date\x18\x03 \x01(\x0b\x32\x11.google.type.Date\x12,\n\x08\x64ue_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cremind_times\x18\x05 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bprovisional\x18\x06 \x01(\x08\x12,\n\x04rule\x18\x07 \x01(\x0b\x32\x1e.bihuan.types.v1.RuleReference\x12,\n\x05steps\x18\x08 \x03(\x0b\x32\x1d.bihuan.types.v1.DeadlineStep\x12\'\n\x06period\x18\t \x01(\x0b\x32\x17.bihuan.types.v1.Period\x12#\n\x08set_date\x18\n \x01(\x0b\x32\x11.google.type.Date*h\n\nConfidence\x12\x1a\n\x16\x43ONFIDENCE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43ONFIDENCE_HIGH\x10\x01\x12\x15\n\x11\x43ONFIDENCE_MEDIUM\x10\x02\x12\x12\n\x0e\x43ONFIDENCE_LOW\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bihuan.types.v1.deadline_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONFIDENCE']._serialized_start=1069
-  _globals['_CONFIDENCE']._serialized_end=1173
+  _globals['_CONFIDENCE']._serialized_start=1049
+  _globals['_CONFIDENCE']._serialized_end=1153
   _globals['_RULEREFERENCE']._serialized_start=108
   _globals['_RULEREFERENCE']._serialized_end=219
   _globals['_DEADLINESTEP']._serialized_start=222
-  _globals['_DEADLINESTEP']._serialized_end=513
-  _globals['_DEADLINESTEP_KIND']._serialized_start=382
-  _globals['_DEADLINESTEP_KIND']._serialized_end=513
-  _globals['_PERIOD']._serialized_start=516
-  _globals['_PERIOD']._serialized_end=678
-  _globals['_PERIOD_UNIT']._serialized_start=586
-  _globals['_PERIOD_UNIT']._serialized_end=678
-  _globals['_DEADLINE']._serialized_start=681
-  _globals['_DEADLINE']._serialized_end=1067
+  _globals['_DEADLINESTEP']._serialized_end=493
+  _globals['_DEADLINESTEP_KIND']._serialized_start=381
+  _globals['_DEADLINESTEP_KIND']._serialized_end=493
+  _globals['_PERIOD']._serialized_start=496
+  _globals['_PERIOD']._serialized_end=658
+  _globals['_PERIOD_UNIT']._serialized_start=566
+  _globals['_PERIOD_UNIT']._serialized_end=658
+  _globals['_DEADLINE']._serialized_start=661
+  _globals['_DEADLINE']._serialized_end=1047
 # @@protoc_insertion_point(module_scope)

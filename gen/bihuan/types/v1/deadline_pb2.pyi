@@ -85,8 +85,9 @@ Global___RuleReference: _TypeAlias = RuleReference  # noqa: Y015
 
 @_typing.final
 class DeadlineStep(_message.Message):
-    """One step of counting a deadline. Consecutive days of one kind and reason are one step; together the
-    steps hold every day from the origin to the due date exactly once.
+    """One step of counting a deadline. Consecutive days of one kind and reason are one step, but each date
+    that was set is a step of its own; together the steps hold every day from the origin to the due date
+    exactly once.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -106,11 +107,13 @@ class DeadlineStep(_message.Message):
         KIND_SKIPPED: DeadlineStep._Kind.ValueType  # 3
         """Days that do not count: holidays and weekends within a period of working days."""
         KIND_ROLLED: DeadlineStep._Kind.ValueType  # 4
-        """The last day fell on a holiday: the days after it, up to and including the next working day."""
+        """The last day fell on a holiday or a weekend: the days after it, up to and including the next
+        working day.
+        """
         KIND_SET: DeadlineStep._Kind.ValueType  # 5
-        """The due date was set to last_date by an order or a decision; the days before it are not counted."""
-        KIND_EXTENDED: DeadlineStep._Kind.ValueType  # 6
-        """Days that count because an extension was granted."""
+        """The days up to last_date, the due date that an order or an extension set: from the day after the
+        origin, or after the steps of the deadline that it extends.
+        """
 
     class Kind(_Kind, metaclass=_KindEnumTypeWrapper):
         """What a step does."""
@@ -124,11 +127,13 @@ class DeadlineStep(_message.Message):
     KIND_SKIPPED: DeadlineStep.Kind.ValueType  # 3
     """Days that do not count: holidays and weekends within a period of working days."""
     KIND_ROLLED: DeadlineStep.Kind.ValueType  # 4
-    """The last day fell on a holiday: the days after it, up to and including the next working day."""
+    """The last day fell on a holiday or a weekend: the days after it, up to and including the next
+    working day.
+    """
     KIND_SET: DeadlineStep.Kind.ValueType  # 5
-    """The due date was set to last_date by an order or a decision; the days before it are not counted."""
-    KIND_EXTENDED: DeadlineStep.Kind.ValueType  # 6
-    """Days that count because an extension was granted."""
+    """The days up to last_date, the due date that an order or an extension set: from the day after the
+    origin, or after the steps of the deadline that it extends.
+    """
 
     KIND_FIELD_NUMBER: _builtins.int
     FIRST_DATE_FIELD_NUMBER: _builtins.int
@@ -137,7 +142,9 @@ class DeadlineStep(_message.Message):
     kind: Global___DeadlineStep.Kind.ValueType
     """What it does."""
     reason: _builtins.str
-    """Why, for example "国庆节" or "周末"; empty for ordinary counted days."""
+    """Why the days are skipped, rolled over, or counted although a weekend, for example "国庆节", "周末" or
+    "国庆节调休"; else empty.
+    """
     @_builtins.property
     def first_date(self) -> _date_pb2.Date:
         """First day of the step, Asia/Shanghai."""
@@ -232,8 +239,8 @@ class Deadline(_message.Message):
     PERIOD_FIELD_NUMBER: _builtins.int
     SET_DATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Id within the case, for example "rectification-2": what is due and its round. An expiry names it, so
-    that a late or doubled timer is harmless.
+    """Id within the case, for example "rectify-2.1": what is due, and which time or round and item. An
+    expiry names it, so that a late or doubled timer is harmless.
     """
     provisional: _builtins.bool
     """True if it depends on a year whose working-day calendar is not published yet."""

@@ -1,0 +1,220 @@
+"""Reads a scenario: who acts on which day. What is wrong with it is said by line before anything starts."""
+
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import protovalidate
+import yaml
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bihuan.rectification.v1 import problem_pb2 as pb
+from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
+from ops.failures import ScenarioError
+from rpc.identity import Identity
+
+METHODS = rpc_pb.DESCRIPTOR.services_by_name["ProblemService"].methods_by_name
+ACKNOWLEDGE = "AcknowledgeNotices"
+# What the driver fills in itself, valid so that the rest can be checked.
+ANY_ID = "00000000-0000-4000-8000-000000000000"
+ANY_FILE = {"sha256": "0" * 64, "sizeBytes": "0", "mediaType": "text/plain", "title": "-"}
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Person(_Strict):
+    """Somebody of an agency."""
+
+    name: str
+    roles: list[str] = Field(min_length=1)
+    subject: str
+
+
+class Company(_Strict):
+    """An enterprise."""
+
+    uscc: str
+    display_name: str
+
+
+class Attachment(_Strict):
+    """A file put in evidence with a step."""
+
+    title: str
+    text: str = Field(min_length=1)
+
+
+class Step(_Strict):
+    """One call, on one day, as one person or enterprise."""
+
+    date: datetime.date
+    who: str = Field(alias="as")
+    call: str
+    arguments: dict[str, Any] = Field({}, alias="with")
+    attach: list[Attachment] = []
+
+
+class Case(_Strict):
+    """One problem and what is done about it."""
+
+    key: str
+    enterprise: str
+    steps: list[Step] = Field(min_length=1)
+
+
+class _File(_Strict):
+    name: str
+    starts: datetime.date
+    ends: datetime.date
+    people: dict[str, Person]
+    enterprises: dict[str, Company]
+    problems: list[Case] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A scenario that can be played."""
+
+    name: str
+    starts: datetime.date
+    ends: datetime.date
+    identities: Mapping[str, Identity]
+    enterprises: Mapping[str, pb.Enterprise]
+    cases: Sequence[Case]
+
+    def request(self, case: Case, step: Step) -> Message:
+        """The request of a step, without request_id, name and evidence."""
+        arguments = dict(step.arguments)
+        if step.call == "ReportProblem":
+            company = self.enterprises[case.enterprise]
+            arguments["enterprise"] = json_format.MessageToDict(company)
+        return json_format.ParseDict(arguments, _request_class(step.call)())
+
+
+def load(path: Path) -> Scenario:
+    """The scenario in `path`. Raises ScenarioError."""
+    try:
+        text = path.read_text("utf-8")
+        root = yaml.compose(text, yaml.SafeLoader)
+        file = _File.model_validate(yaml.safe_load(text))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ScenarioError(f"{path}: {error}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ScenarioError(f"{path}:{line}: not YAML: {error.problem}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ScenarioError(
+            f"{path}:{_line(root, first['loc'])}: {where}: {first['msg']}"
+        ) from error
+    scenario = _scenario(file)
+    for location, reason in _faults(file, scenario):
+        raise ScenarioError(f"{path}:{_line(root, location)}: {reason}")
+    return scenario
+
+
+def _scenario(file: _File) -> Scenario:
+    identities = {
+        key: Identity(person.subject, person.name, frozenset(person.roles))
+        for key, person in file.people.items()
+    }
+    for key, company in file.enterprises.items():
+        identities[key] = Identity(
+            key, company.display_name, frozenset({"enterprise"}), enterprise=company.uscc
+        )
+    companies = {
+        key: pb.Enterprise(uscc=company.uscc, display_name=company.display_name)
+        for key, company in file.enterprises.items()
+    }
+    return Scenario(file.name, file.starts, file.ends, identities, companies, file.problems)
+
+
+def _faults(file: _File, scenario: Scenario) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    """Where and why the scenario cannot be played, in the order of the file."""
+    for key, company in scenario.enterprises.items():
+        for violation in protovalidate.collect_violations(company):
+            yield ("enterprises", key), f"enterprise {key}: {violation.proto.message}"
+    for key in file.enterprises.keys() & file.people.keys():
+        yield ("enterprises", key), f"{key} is both a person and an enterprise"
+    for number, case in enumerate(file.problems):
+        at = ("problems", number)
+        if case.enterprise not in file.enterprises:
+            yield (*at, "enterprise"), f"enterprise {case.enterprise} is not listed"
+            return
+        if case.steps[0].call != "ReportProblem":
+            yield (*at, "steps", 0, "call"), "the first step must be ReportProblem"
+        before = file.starts
+        for index, step in enumerate(case.steps):
+            yield from _step_faults(scenario, case, step, before, (*at, "steps", index))
+            before = step.date
+        if before > file.ends:
+            yield (*at, "steps"), f"{before} lies after the scenario ends, {file.ends}"
+
+
+def _step_faults(
+    scenario: Scenario, case: Case, step: Step, before: datetime.date, at: tuple[int | str, ...]
+) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    if step.who not in scenario.identities:
+        yield (*at, "as"), f"{step.who} is neither among the people nor the enterprises"
+    if step.date < before:
+        yield (*at, "date"), f"{step.date} lies before {before}"
+    if step.call == ACKNOWLEDGE:
+        return
+    if step.call not in METHODS:
+        yield (*at, "call"), f"ProblemService has no method {step.call}"
+        return
+    try:
+        request = scenario.request(case, step)
+    except json_format.ParseError as error:
+        yield (*at, "with"), f"{step.call}: {error}"
+        return
+    for violation in protovalidate.collect_violations(_filled(request, step)):
+        elements = violation.proto.field.elements if violation.proto.field else ()
+        path = ".".join(element.field_name for element in elements)
+        yield (*at, "with"), f"{step.call}: {path}: {violation.proto.message}"
+
+
+def _filled(request: Message, step: Step) -> Message:
+    filler: dict[str, Any] = {"requestId": ANY_ID}
+    fields = request.DESCRIPTOR.fields_by_name
+    if "name" in fields:
+        filler["name"] = f"problems/{ANY_ID}"
+    if "evidence" in fields and step.attach:
+        filler["evidence"] = [ANY_FILE]
+    whole = type(request)()
+    whole.CopyFrom(request)
+    return json_format.ParseDict(filler, whole)
+
+
+def _request_class(call: str) -> type[Message]:
+    return GetMessageClass(METHODS[call].input_type)
+
+
+def _line(node: yaml.Node | None, location: Sequence[int | str]) -> int:
+    """The line, from 1, of the deepest part of `location` that is in the file."""
+    line = 1
+    for part in location:
+        below = _below(node, part)
+        if below is None:
+            break
+        node, line = below
+    return line
+
+
+def _below(node: yaml.Node | None, part: int | str) -> tuple[yaml.Node, int] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(part):
+                return value, key.start_mark.line + 1
+    if isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+        value = node.value[part]
+        return value, value.start_mark.line + 1
+    return None

@@ -1,0 +1,118 @@
+"""The configuration is typed, says where it comes from, and keeps its secrets."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ops import settings as configuration
+from ops.cli import main
+from ops.settings import SettingsError, entries, load, masked
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("BIHUAN_UI_PORT", "abc", "valid integer"),
+        ("BIHUAN_TEMPORAL_PORT", "70000", "less than or equal to 65535"),
+        ("BIHUAN_GRPC_ADDRESS", "50051", "expected host:port"),
+        ("BIHUAN_GRPC_ADDRESS", "localhost:http", "expected host:port"),
+        ("TEMPORAL_ADDRESS", "temporal", "expected host:port"),
+        ("DATABASE_URL", "mysql://u:hunter2@h/db", "expected postgresql://"),
+        ("BIHUAN_CLOCK", "fast", "clock 'fast' is not"),
+    ],
+)
+def test_a_bad_value_is_one_line_that_names_the_variable(
+    variable: str,
+    value: str,
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("sys.argv", ["bihuan", "config"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    [line] = captured.err.splitlines()
+    assert line.startswith(f"bihuan: {variable}: ")
+    assert complaint in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://u:p@h:5432/db", "postgresql://u:***@h:5432/db"),
+        ("postgresql://u:p/w@d@h/db", "postgresql://u:***@h/db"),
+        (
+            "postgresql://u@/db?host=/run/x&password=p",
+            "postgresql://u@/db?host=/run/x&password=***",
+        ),
+        ("postgresql://u@h/db", "postgresql://u@h/db"),
+        ("https://issuer:8443/keys", "https://issuer:8443/keys"),
+        ("/a/folder", "/a/folder"),
+    ],
+)
+def test_passwords_are_masked(text: str, shown: str) -> None:
+    assert masked(text) == shown
+
+
+def test_config_says_where_each_value_comes_from(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://u:hunter2@h/db")
+    monkeypatch.setenv("TEMPORAL_ADDRESS", "")
+    monkeypatch.setattr("sys.argv", ["bihuan", "config", "--json"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 0
+    shown = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert shown["DATABASE_URL"]["value"] == "postgresql://u:***@h/db"
+    assert shown["DATABASE_URL"]["source"] == "environment"
+    assert shown["TEMPORAL_ADDRESS"]["value"] is None
+    assert shown["BIHUAN_UI_PORT"]["source"] == "default"
+    assert all(entry["meaning"] for entry in shown.values())
+
+
+def test_another_process_reads_the_same_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BIHUAN_HOME", str(tmp_path))
+    monkeypatch.setenv("BIHUAN_CLOCK", "2026-09-01T00:00:00+08:00@2026-11-24T00:00:00+08:00/1.5")
+    first = load()
+    for variable, value in first.environment().items():
+        monkeypatch.setenv(variable, value)
+    assert [e.value for e in entries(load())] == [e.value for e in entries(first)]
+
+
+def test_a_token_of_ours_is_not_made_where_another_issuer_is_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from ops.tokens import WorkerToken
+
+    monkeypatch.setenv("BIHUAN_HOME", str(tmp_path))
+    monkeypatch.setenv("BIHUAN_JWKS", "https://issuer/keys")
+    with pytest.raises(SettingsError, match="BIHUAN_JWKS"):
+        WorkerToken(configuration.load())
+
+
+def test_a_worker_renews_its_token_before_it_expires(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import jwt
+
+    from ops import tokens
+
+    monkeypatch.setenv("BIHUAN_HOME", str(tmp_path))
+    now = 1_800_000_000.0
+    monkeypatch.setattr("time.time", lambda: now)
+    token = tokens.WorkerToken(configuration.load())
+    first = token()
+    expires = jwt.decode(first, options={"verify_signature": False})["exp"]
+    now = expires - tokens.RENEW_SECONDS - 1
+    assert token() == first
+    now = expires - tokens.RENEW_SECONDS
+    assert token() != first
