@@ -50,9 +50,8 @@ def _variable(name: str, default: Any, meaning: str) -> Any:
 class Settings(BaseSettings):
     """All of the configuration. `None` stands for "not configured"; `description` says what then."""
 
-    model_config = SettingsConfigDict(
-        frozen=True, env_ignore_empty=True, extra="ignore", validate_by_name=True
-    )
+    # By alias alone: read by name, `home` would be the $HOME of whoever starts us.
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
 
     home: Absolute = _variable("BIHUAN_HOME", HOME, "folder of data, logs and keys")
     database_url: PostgresUrl | None = _variable(

@@ -116,3 +116,9 @@ def test_a_worker_renews_its_token_before_it_expires(
     assert token() == first
     now = expires - tokens.RENEW_SECONDS
     assert token() != first
+
+
+def test_variables_that_are_not_ours_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOME", "ISSUER", "CLOCK", "RULES", "ROLES", "UI_PORT"):
+        monkeypatch.setenv(name, "/elsewhere")
+    assert load().home == Path(".bihuan").absolute()
