@@ -1,18 +1,19 @@
-"""Takes a picture of a web page with headless Chromium: `python docs/screenshot.py URL FILE.png`.
+"""Takes the picture of the Temporal Web UI that the README shows, with headless Chromium.
 
-Run by hand, for the pictures in the README. Chinese needs a font: apt install chromium fonts-noto-cjk.
+Run by hand while a demo runs: `python docs/screenshot.py http://127.0.0.1:8233 docs/web-ui.png`.
+Needs what the project itself does not: `apt install chromium fonts-noto-cjk`, `pip install playwright`.
 """
 
 import argparse
+import json
 import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+COLUMNS = (
+    "Status", "Stage", "WaitingFor", "Due", "Overdue", "Risk", "Enterprise", "Workflow ID",
+)  # fmt: skip
 QUIET = (
-    "--headless",
     "--no-sandbox",  # Chromium's own sandbox refuses root
     "--disable-gpu",
     "--disable-quic",
@@ -20,44 +21,35 @@ QUIET = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-    "--lang=zh-CN",
 )
+REMEMBERED = "namespace-workflow-table-columns"
 
 
 def main() -> None:
     """Read the command line and take the picture."""
-    parser = argparse.ArgumentParser(description="Take a picture of a web page.")
-    parser.add_argument("url")
+    parser = argparse.ArgumentParser(description="Take a picture of the list of loops.")
+    parser.add_argument("url", help="of the Web UI")
     parser.add_argument("file", type=Path)
-    parser.add_argument("--size", default="1600x900", help="width x height in CSS pixels")
-    parser.add_argument("--scale", default="1", help="device pixels for each CSS pixel")
-    parser.add_argument("--wait", type=float, default=5, help="seconds the page may take to load")
-    args = parser.parse_args()
-    take(args.url, args.file, args.size, args.scale, args.wait)
-    print(f"{args.file} ({args.file.stat().st_size // 1024} kB)")
+    arguments = parser.parse_args()
+    browser = shutil.which("chromium") or sys.exit("no Chromium found: apt install chromium")
+    take(arguments.url, arguments.file, browser)
 
 
-def take(url: str, file: Path, size: str, scale: str, wait: float) -> None:
-    """Write the picture. Exits with a line when there is no browser or no picture."""
-    program = next(filter(None, map(shutil.which, PROGRAMS)), None)
-    if program is None:
-        sys.exit("no Chromium found; on Debian: apt install chromium fonts-noto-cjk")
-    file = file.resolve()
-    file.unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory() as profile:
-        command = [
-            *(program, *QUIET, f"--user-data-dir={profile}"),
-            f"--window-size={size.replace('x', ',')}",
-            f"--force-device-scale-factor={scale}",
-            f"--virtual-time-budget={int(wait * 1000)}",
-            f"--screenshot={file}",
-            url,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=wait + 60)
-    if not file.exists():
-        sys.exit(f"Chromium made no picture:\n{done.stderr}")
+def take(url: str, file: Path, browser: str) -> None:
+    """Write the picture, the search attributes among the columns of the list."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser, args=list(QUIET))
+        page = chromium.new_page(viewport={"width": 1600, "height": 560}, locale="zh-CN")
+        page.goto(f"{url}/namespaces/default/workflows")
+        columns = json.dumps({"default": [{"label": label} for label in COLUMNS]})
+        page.evaluate("([key, value]) => localStorage.setItem(key, value)", [REMEMBERED, columns])
+        page.reload()
+        page.get_by_text("整改中").first.wait_for()
+        page.wait_for_timeout(1500)
+        page.screenshot(path=file)
+        chromium.close()
 
 
 if __name__ == "__main__":

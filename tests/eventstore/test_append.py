@@ -78,6 +78,21 @@ async def test_the_waiting_writer_wins_if_the_first_rolls_back(store: EventStore
     assert await payloads(store, name) == [b"second"]
 
 
+async def test_the_loser_of_a_longer_batch_is_told_the_version_that_was_committed(
+    store: EventStore,
+) -> None:
+    """Its second and third event fit behind the winner's one, and must not be counted."""
+    name = stream()
+    async with store.engine.begin() as first:
+        await store.append(first, name, 0, events("first"), METADATA)
+        second = asyncio.create_task(append(store, name, 0, "a", "b", "c"))
+        await asyncio.sleep(0.1)
+    with pytest.raises(WrongExpectedVersion) as error:
+        await second
+    assert error.value.actual == 1
+    assert await payloads(store, name) == [b"first"]
+
+
 async def test_of_many_racing_writers_exactly_one_wins(store: EventStore) -> None:
     name = stream()
     results = await asyncio.gather(
