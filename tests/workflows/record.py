@@ -18,8 +18,8 @@ from tests.workflows.town import Town
 
 HERE = Path(__file__).parent
 HISTORIES = HERE / "histories"
-# What tells the machine or the processes that ran it.
-PLACES = {"identity": "worker", "workerId": "worker", "binaryChecksum": "", "buildId": ""}
+# What would tell the machine, the process or the very build that ran it.
+WHO = frozenset({"identity", "workerId", "binaryChecksum", "buildId"})
 
 
 @pytest.fixture(autouse=True)
@@ -28,19 +28,20 @@ async def recording(request: pytest.FixtureRequest, place: Town) -> AsyncIterato
     yield
     assert place.handle
     history = (await place.handle.fetch_history()).to_json_dict()
-    text = json.dumps(scrubbed(history), ensure_ascii=False, indent=1)
+    lines = [json.dumps(scrubbed(event), separators=(",", ":")) for event in history["events"]]
+    text = '{"events":[\n' + ",\n".join(lines) + "\n]}\n"
     assert not re.search(rf"{re.escape(socket.gethostname())}|/home/|/root/", text)
     name = request.node.name.removeprefix("test_")
-    (HISTORIES / f"{name}.json").write_text(text + "\n", "utf-8")
+    (HISTORIES / f"{name}.json").write_text(text, "utf-8")
 
 
 def scrubbed(value: Any) -> Any:
-    """`value` without the names of machines and processes."""
+    """`value` without the names of machines, processes and builds."""
     match value:
         case dict():
-            return {key: PLACES.get(key) or scrubbed(inner) for key, inner in value.items()}
+            return {key: "worker" if key in WHO else scrubbed(value[key]) for key in value}
         case list():
-            return [scrubbed(inner) for inner in value]
+            return [scrubbed(each) for each in value]
         case _:
             return value
 

@@ -1,0 +1,87 @@
+"""Whatever part is killed in the middle, every loop ends as it should and each fact is there once."""
+
+import asyncio
+import os
+import random
+from collections import Counter
+from datetime import UTC, datetime, time
+from pathlib import Path
+
+import pytest
+from temporalio.client import Client
+
+from bihuan.feed.v1 import feed_service_pb2_grpc
+from bihuan.feed.v1.feed_service_pb2 import Event, ReadEventsRequest
+from ops.demo import OPERATOR, Demo, demo_clock
+from ops.scenario import Scenario, load
+from ops.settings import Settings
+from ops.supervisor import ALL, Stack
+from rpc.client import connect
+from rules import SHANGHAI, Clock
+from tests.e2e.facts import check_log, final_state
+
+SCENARIO = Path(__file__).with_name("short.yaml")
+DAY_SECONDS = 0.4
+
+
+async def log_of(stack: Stack) -> list[Event]:
+    """The whole log, page by page, through the feed."""
+    events: list[Event] = []
+    position = 0
+    async with connect(stack.grpc_address, stack.token(OPERATOR)) as channel:
+        stub = feed_service_pb2_grpc.FeedServiceStub(channel)
+        while True:
+            page = await stub.ReadEvents(ReadEventsRequest(after_position=position, page_size=50))
+            events += page.events
+            position = page.next_position
+            if position >= page.head_position:
+                return events
+
+
+async def runs_of_loops(stack: Stack) -> Counter[str]:
+    client = await Client.connect(stack.temporal_address)
+    executions = client.list_workflows('WorkflowType = "ProblemLoop"')
+    return Counter([execution.id async for execution in executions])
+
+
+def middle(scenario: Scenario, clock: Clock) -> datetime:
+    """A random moment in the middle third of the play (UTC). Seed in KILL_SEED to repeat one."""
+    seed = int(os.environ.get("KILL_SEED") or random.randrange(1_000_000))
+    start, end = (
+        clock.real(datetime.combine(day, time(10), SHANGHAI).astimezone(UTC))
+        for day in (scenario.starts, scenario.ends)
+    )
+    moment = start + (end - start) * random.Random(seed).uniform(1 / 3, 2 / 3)
+    print(f"KILL_SEED={seed}: {clock.legal(moment).astimezone(SHANGHAI):%F %H:%M} legal time")
+    return moment
+
+
+async def kill_at(moment: datetime, stack: Stack, name: str) -> None:
+    await asyncio.sleep((moment - datetime.now(UTC)).total_seconds())
+    print(f"killing {name}")
+    await stack.kill(name)
+    await stack.wait_ready(name)
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_part_killed_in_the_middle_changes_nothing(name: str, home: Path) -> None:
+    scenario = load(SCENARIO)
+    clock = demo_clock(scenario, DAY_SECONDS)
+    settings = Settings(BIHUAN_CLOCK=str(clock))
+    async with Stack(settings, home=home, say=print) as stack:
+        killing = asyncio.create_task(kill_at(middle(scenario, clock), stack, name))
+        report = await Demo(scenario, stack, clock, print).play()
+        await killing
+        events, runs = await log_of(stack), await runs_of_loops(stack)
+        restarts = {part: stack.part(part).restarts for part in ALL}
+    assert restarts == dict.fromkeys(ALL, 0) | {name: 1}
+    assert {outcome.key: outcome.final_state for outcome in report.problems} == {
+        case.key: final_state(case) for case in scenario.cases
+    }
+    assert report.events == Counter(event.payload.TypeName() for event in events)
+    assert report.workflows == len(scenario.cases)
+    loops = {
+        f"problem-loop/{outcome.problem.removeprefix('problems/')}" for outcome in report.problems
+    }
+    assert runs == Counter(loops)
+    check_log(events, scenario.cases)

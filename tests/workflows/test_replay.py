@@ -1,0 +1,73 @@
+"""Loops that run today must go on under tomorrow's code: recorded histories are replayed.
+
+If one fails, what changed would stop running loops: put the change behind `workflow.patched`.
+"""
+
+from pathlib import Path
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowHistory
+from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
+
+from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
+from tests.workflows import test_problem_loop as scenarios
+from workflows.problem_loop import ProblemLoop
+from workflows.worker import WORKFLOWS
+
+HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+
+
+def history(name: str) -> WorkflowHistory:
+    (path,) = [path for path in HISTORIES if path.stem == name]
+    return WorkflowHistory.from_json(f"problem-loop/{name}", path.read_text("utf-8"))
+
+
+def test_every_scenario_is_recorded() -> None:
+    names = {name for name in vars(scenarios) if name.startswith("test_")}
+    assert {f"test_{path.stem}" for path in HISTORIES} == names
+
+
+@pytest.mark.parametrize("name", [path.stem for path in HISTORIES])
+async def test_a_recorded_loop_goes_on_as_it_did(name: str) -> None:
+    await Replayer(workflows=WORKFLOWS).replay_workflow(history(name))
+
+
+@workflow.defn(name="ProblemLoop")
+class Hesitant(ProblemLoop):
+    """Waits a second first, as the loops that were recorded did not."""
+
+    @workflow.init
+    def __init__(self, loop: Loop) -> None:
+        super().__init__(loop)
+
+    @workflow.run
+    async def run(self, loop: Loop) -> Loop:
+        await workflow.sleep(1)
+        return await super().run(loop)
+
+
+@workflow.defn(name="ProblemLoop")
+class Silent(ProblemLoop):
+    """Tells nobody anything, as the loops that were recorded did."""
+
+    @workflow.init
+    def __init__(self, loop: Loop) -> None:
+        super().__init__(loop)
+
+    @workflow.run
+    async def run(self, loop: Loop) -> Loop:
+        return await super().run(loop)
+
+    async def _send(self, request: object, step: str) -> None:
+        pass
+
+
+@pytest.mark.parametrize("changed", [Hesitant, Silent])
+async def test_a_change_that_running_loops_do_not_survive_is_caught(changed: type) -> None:
+    # A class of this file need not be importable in the sandbox.
+    replayer = Replayer(workflows=[changed], workflow_runner=UnsandboxedWorkflowRunner())
+    with pytest.raises(workflow.NondeterminismError):
+        await replayer.replay_workflow(
+            history("an_unfounded_report_ends_the_loop_and_tells_the_reporter")
+        )
