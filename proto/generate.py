@@ -12,7 +12,12 @@ import tempfile
 from pathlib import Path
 
 from google.api import annotations_pb2, client_pb2, field_behavior_pb2, resource_pb2
-from google.protobuf import descriptor_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    duration_pb2,
+    field_mask_pb2,
+    timestamp_pb2,
+)
 from google.protobuf.descriptor import FileDescriptor
 from google.rpc import error_details_pb2, status_pb2
 from google.type import date_pb2
@@ -23,6 +28,10 @@ HERE = Path(__file__).parent
 GEN = HERE.parent / "gen"
 BIN = Path(sys.executable).parent
 IMPORTED = (
+    descriptor_pb2,
+    duration_pb2,
+    field_mask_pb2,
+    timestamp_pb2,
     date_pb2,
     annotations_pb2,
     client_pb2,
@@ -45,17 +54,7 @@ def third_party() -> descriptor_pb2.FileDescriptorSet:
         files.setdefault(file.name, proto)
 
     validate = descriptor_pb2.FileDescriptorProto.FromString(validate_pb._DESC.proto.to_binary())
-    for module in (descriptor_pb2, *IMPORTED):
-        add(module.DESCRIPTOR)
-    import google.protobuf.duration_pb2
-    import google.protobuf.field_mask_pb2
-    import google.protobuf.timestamp_pb2
-
-    for module in (
-        google.protobuf.duration_pb2,
-        google.protobuf.field_mask_pb2,
-        google.protobuf.timestamp_pb2,
-    ):
+    for module in IMPORTED:
         add(module.DESCRIPTOR)
     files[validate.name] = validate
     return descriptor_pb2.FileDescriptorSet(file=files.values())
