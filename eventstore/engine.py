@@ -1,5 +1,7 @@
 """Connections to PostgreSQL: one kind of engine for all, and what counts as PostgreSQL lost."""
 
+import asyncio
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 CONNECT_SECONDS = 10
+log = logging.getLogger(__name__)
 # 08 connection lost, 57P0x shutting down or starting up, 53300 no free connection.
 _LOST = ("08", "57P0", "53300")
 
@@ -68,6 +71,20 @@ def is_unavailable(error: BaseException) -> bool:
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error)
     return str(getattr(error, "sqlstate", None) or "").startswith(_LOST)
+
+
+async def pause(error: Exception, delays: Iterator[float], what: str) -> None:
+    """Wait before `what` is tried again if PostgreSQL is away; raise any other error.
+
+    A cancelled task may find PostgreSQL gone while it cleans up: it stays cancelled.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
+    if not is_unavailable(error):
+        raise error
+    log.warning("%s lost PostgreSQL, will retry: %s", what, error)
+    await asyncio.sleep(next(delays))
 
 
 def backoff(first: float = 0.05, most: float = 2.0) -> Iterator[float]:

@@ -1,7 +1,5 @@
 """What the event store refuses, as types with a message that a person can act on."""
 
-# ruff: noqa: N818 - named after what happened, as in the field: WrongExpectedVersion.
-
 from uuid import UUID
 
 

@@ -3,7 +3,6 @@
 # ruff: noqa: A002 - `filter` is the word.
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
 from typing import Any, NoReturn
@@ -12,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore import requests
-from eventstore.engine import backoff, driver, is_unavailable
+from eventstore.engine import backoff, driver, pause
 from eventstore.errors import ForeignStream, WrongExpectedVersion
 from eventstore.events import (
     EVERYTHING,
@@ -31,7 +30,6 @@ LOAD = (
     f"SELECT {COLUMNS} FROM eventstore.event e WHERE e.stream = $1 AND e.version > $2"
     " ORDER BY e.version"
 )
-log = logging.getLogger(__name__)
 
 
 class EventStore:
@@ -121,10 +119,7 @@ class EventStore:
             try:
                 page = await self.read(after, limit, filter)
             except Exception as error:
-                if not is_unavailable(error):
-                    raise
-                log.warning("cannot read events after %d, will retry: %s", after, error)
-                await asyncio.sleep(next(delays))
+                await pause(error, delays, "the feed")
                 continue
             delays = backoff()
             if page.next > after:

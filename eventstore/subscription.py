@@ -3,14 +3,13 @@
 # ruff: noqa: A002 - `filter` is the word.
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventstore.engine import backoff, is_unavailable
+from eventstore.engine import backoff, pause
 from eventstore.errors import CheckpointMoved
 from eventstore.events import EVERYTHING, Filter, RecordedEvent
 from eventstore.store import EventStore
@@ -25,7 +24,6 @@ MOVE = text(
     "UPDATE eventstore.checkpoint SET position = :next, updated_at = clock_timestamp()"
     " WHERE name = :name AND position = :position"
 )
-log = logging.getLogger(__name__)
 
 
 class Subscription:
@@ -61,10 +59,7 @@ class Subscription:
                     delays = backoff()
                     await self._deliver(conn, handle)
             except Exception as error:
-                if not is_unavailable(error):
-                    raise
-                log.warning("subscription %s lost PostgreSQL, will resume: %s", self.name, error)
-            await asyncio.sleep(next(delays))
+                await pause(error, delays, f"subscription {self.name}")
 
     async def position(self) -> int:
         """The position up to which everything was handled; 0 before the first run."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from eventstore.engine import backoff, driver, is_unavailable
+from eventstore.engine import backoff, driver, pause
 
 CHANNEL = "eventstore"
 log = logging.getLogger(__name__)
@@ -77,12 +77,8 @@ class Wakeup:
                     delays = backoff()
                     self._ring()  # for what was missed while away
                     await lost.wait()
-                    log.warning("lost the connection that listens for events")
             except Exception as error:
-                if not is_unavailable(error):
-                    raise
-                log.warning("cannot listen for events: %s", error)
-            await asyncio.sleep(next(delays))
+                await pause(error, delays, "listening for events")
 
 
 @asynccontextmanager

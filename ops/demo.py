@@ -41,7 +41,14 @@ OPERATOR = Identity("demo-operator", "演示观察员", frozenset({"operator", "
 LEAD_SECONDS = 12.0
 WORKING_HOUR = time(10)
 PATIENCE_SECONDS = 60.0
-TRANSIENT = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED})
+# Sent again: a part restarts, or a loop recorded an expiry at the same moment.
+TRANSIENT = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.DEADLINE_EXCEEDED,
+        grpc.StatusCode.ABORTED,
+    }
+)
 STATES = {
     pb.STATE_UNFOUNDED: "不属实",
     pb.STATE_CLOSED: "已销号",
@@ -125,17 +132,17 @@ class Demo:
         }
         self._events: Counter[str] = Counter()
         self._channels: dict[str, grpc.aio.Channel] = {}
+        self._position = 0
 
     async def play(self) -> Report:
         """Play to the end; every loop must have ended then. Raises DemoFailed."""
+        self._position = await self._head()
+        watching = asyncio.create_task(self._watch())
         try:
-            watching = asyncio.create_task(self._watch(await self._head()))
             await asyncio.gather(*(self._play_case(case) for case in self._scenario.cases))
             await self._until(self._all_ended, "problems still open")
             workflows = await self._await_workflows()
-            await asyncio.sleep(0.5)
-            watching.cancel()
-            await asyncio.gather(watching, return_exceptions=True)
+            await self._until(partial(self._unseen, watching), "events not followed")
             return Report(
                 self._scenario.name,
                 self._clock.day_seconds,
@@ -144,6 +151,8 @@ class Demo:
                 workflows,
             )
         finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
             for channel in self._channels.values():
                 await channel.close()
 
@@ -174,8 +183,15 @@ class Demo:
         inbox = notice_pb2.ListNoticesRequest(
             recipient=f"enterprises/{uscc}", subject=self._outcomes[case.key].problem, unread=True
         )
-        listed = await _persist(lambda: stub.ListNotices(inbox))
-        for notice in listed.notices:
+        notices: list[notice_pb2.Notice] = []
+
+        async def nothing() -> list[str]:
+            # The loop may be a moment behind, and nobody acknowledges what has not come.
+            notices[:] = (await _persist(lambda: stub.ListNotices(inbox))).notices
+            return [] if notices else [case.key]
+
+        await self._until(nothing, "no notice to acknowledge")
+        for notice in notices:
             request = notice_pb2.AcknowledgeNoticeRequest(
                 request_id=self._request_id(f"{step_id}/{notice.name}"), name=notice.name
             )
@@ -185,15 +201,15 @@ class Demo:
         stub = evidence_service_pb2_grpc.EvidenceServiceStub(channel)
         return await _persist(lambda: stub.UploadEvidence(_parts(attachment)))
 
-    async def _watch(self, position: int) -> None:
+    async def _watch(self) -> None:
         """Follow the log and tell of each event of our problems, whatever restarts meanwhile."""
         stub = feed_service_pb2_grpc.FeedServiceStub(self._channel(OPERATOR))
         while True:
-            request = feed_pb.FollowEventsRequest(after_position=position)
+            request = feed_pb.FollowEventsRequest(after_position=self._position)
             try:
                 async for answer in stub.FollowEvents(request):
-                    position = answer.event.position
                     self._note(answer.event)
+                    self._position = answer.event.position
             except grpc.aio.AioRpcError as error:
                 if error.code() not in TRANSIENT:
                     raise
@@ -267,6 +283,12 @@ class Demo:
 
         await self._until(running, "loops still running")
         return len(self._outcomes)
+
+    async def _unseen(self, watching: asyncio.Task[None]) -> list[str]:
+        if watching.done():
+            watching.result()
+        left = await self._head() - self._position
+        return [f"{left} of them"] if left else []
 
     async def _until(self, left: Callable[[], Awaitable[list[str]]], what: str) -> None:
         deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS

@@ -17,6 +17,7 @@ from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from ops.failures import ScenarioError
 from rpc.identity import Identity
+from rpc.messages import dotted
 
 METHODS = rpc_pb.DESCRIPTOR.services_by_name["ProblemService"].methods_by_name
 ACKNOWLEDGE = "AcknowledgeNotices"
@@ -156,7 +157,11 @@ def _faults(file: _File, scenario: Scenario) -> Iterator[tuple[tuple[int | str, 
             yield from _step_faults(scenario, case, step, before, (*at, "steps", index))
             before = step.date
         if before > file.ends:
-            yield (*at, "steps"), f"{before} lies after the scenario ends, {file.ends}"
+            last = len(case.steps) - 1
+            yield (
+                (*at, "steps", last, "date"),
+                f"{before} lies after the scenario ends, {file.ends}",
+            )
 
 
 def _step_faults(
@@ -174,12 +179,20 @@ def _step_faults(
     try:
         request = scenario.request(case, step)
     except json_format.ParseError as error:
-        yield (*at, "with"), f"{step.call}: {error}"
+        yield (*at, "with"), f"{step.call}: {str(error).splitlines()[0]}"
         return
     for violation in protovalidate.collect_violations(_filled(request, step)):
-        elements = violation.proto.field.elements if violation.proto.field else ()
-        path = ".".join(element.field_name for element in elements)
-        yield (*at, "with"), f"{step.call}: {path}: {violation.proto.message}"
+        field = violation.proto.field
+        where = (*at, "with", *_keys(field))
+        yield where, f"{step.call}: {dotted(field)}: {violation.proto.message}"
+
+
+def _keys(path: protovalidate.FieldPathPb | None) -> Iterator[int | str]:
+    """The keys and places that lead to a field in the file."""
+    for element in path.elements if path else ():
+        yield element.field_name
+        if element.subscript is not None:
+            yield element.subscript.value
 
 
 def _filled(request: Message, step: Step) -> Message:

@@ -1,6 +1,9 @@
 """Traces: one per command, carried from call to event to loop as a W3C traceparent."""
 
-from opentelemetry import trace
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -39,3 +42,13 @@ def current_trace_id() -> str:
 def context_from(traceparent: str) -> Context:
     """The context in which a span continues that trace; an empty one for an empty traceparent."""
     return _propagator.extract({"traceparent": traceparent}, context=Context())
+
+
+@contextmanager
+def within_trace(traceparent: str) -> Iterator[None]:
+    """Within the block, spans continue that trace; an empty traceparent changes nothing."""
+    token = context.attach(_propagator.extract({"traceparent": traceparent}))
+    try:
+        yield
+    finally:
+        context.detach(token)

@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
         GetProblemRequest,
     )
     from bihuan.types.v1.deadline_pb2 import Deadline
+    from rpc.telemetry import within_trace
     from rules.clock import Clock
     from workflows import problem_notices as notices
     from workflows import problem_state
@@ -86,7 +87,8 @@ class ProblemLoop:
         problem_state.fold(self._loop, event, message)
         problem_state.show(self._loop)
         drafts = notices.on_event(self._loop, message)
-        await asyncio.gather(*(self._send(draft, str(event.position)) for draft in drafts))
+        with within_trace(event.traceparent):
+            await asyncio.gather(*(self._send(draft, str(event.position)) for draft in drafts))
 
     async def _take_up(self) -> None:
         """Learn what an earlier loop of the same problem knew."""

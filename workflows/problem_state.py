@@ -106,15 +106,15 @@ def _follow(loop: Loop, message: Message) -> None:
     """Whose move it is from now on, and the ladder."""
     if "next_step" in message.DESCRIPTOR.fields_by_name:
         step: pb.NextStep = message.next_step  # type: ignore[attr-defined]
-        if step.deadline != loop.next_step.deadline:
-            loop.overdue = False
-            loop.escalation.ClearField("next_deadline")
+        loop.overdue = step.overdue
         if message.HasField("next_step"):
             loop.next_step.CopyFrom(step)
         else:
             loop.ClearField("next_step")
     if isinstance(message, ev.ProblemEscalated | ev.DeadlinesRecounted):
         loop.escalation.CopyFrom(message.escalation)
+    if isinstance(message, ev.RectificationSubmitted) and loop.state == pb.STATE_SUBMITTED:
+        loop.ClearField("escalation")
     if isinstance(message, ev.ProblemEscalated):
         loop.escalation_count += 1
 

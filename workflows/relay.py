@@ -15,7 +15,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from bihuan.feed.v1.feed_service_pb2 import Event
 from eventstore import EventStore, Filter, RecordedEvent, Subscription, engine_for
-from rpc.telemetry import context_from
+from rpc.telemetry import context_from, current_traceparent
 from workflows.routes import CATEGORIES, Route, route
 from workflows.temporal_client import TASK_QUEUE, connect
 
@@ -81,6 +81,7 @@ class Relay:
         while True:
             try:
                 with _trace_of(recorded):
+                    event.traceparent = current_traceparent()
                     await self._send(to, event)
                 return
             except RPCError as error:

@@ -194,7 +194,7 @@ GRANT EXECUTE ON FUNCTION eventstore.append, eventstore.claim, eventstore.answer
 
 OWN = """
 DO $$ BEGIN
-  IF NOT pg_has_role(current_user, 'bihuan_owner', 'MEMBER') THEN
+  IF NOT pg_has_role(current_user, 'bihuan_owner', 'SET') THEN
     EXECUTE format('GRANT bihuan_owner TO %I', current_user);
   END IF;
   EXECUTE format('GRANT CREATE ON DATABASE %I TO bihuan_owner', current_database());

@@ -38,8 +38,7 @@ class CalendarShelf:
 
     async def require(self, year: int) -> None:
         """Make sure that the calendar of `year` is known here, or say UNAVAILABLE to retry."""
-        if not self.rules.calendar.knows(year):
-            await self.catch_up()
+        await self.catch_up()
         if not self.rules.calendar.knows(year):
             raise unavailable("CALENDAR_UNKNOWN", f"the calendar of {year} is not published yet", 5)
 

@@ -5,6 +5,7 @@ import hashlib
 import tempfile
 from collections.abc import AsyncIterator, Iterable
 from typing import IO, Any
+from uuid import uuid4
 
 import fsspec
 
@@ -78,7 +79,7 @@ class EvidenceFiles:
             return
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
         # A reader must never see half a file, nor two writers of the same file disturb each other.
-        part = f"{path}.{id(source)}.part"
+        part = f"{path}.{uuid4().hex}.part"
         with self._fs.open(part, "wb") as target:
             _copy(source, target)
         self._fs.mv(part, path)

@@ -25,7 +25,7 @@ NOTICE = Aggregate(
 
 
 class NotificationService(notice_pb2_grpc.NotificationServiceServicer):
-    """Callers see their own inboxes only; whoever may send sees what was sent to anybody."""
+    """Callers see their own inboxes only: their enterprise's, their own, their roles' desks'."""
 
     def __init__(self, store: EventStore, clock: Clock) -> None:
         self._engine = store.engine

@@ -72,8 +72,9 @@ def evolve(problem: pb.Problem, event: Event) -> pb.Problem:
             after.update_time.CopyFrom(event.escalate_time)
         case ev.DeadlinesRecounted():
             _set_deadlines(after, event.items)
+            if event.HasField("escalation"):
+                after.escalation.CopyFrom(event.escalation)
             _move_on(after, event, event.recount_time)
-            after.escalation.CopyFrom(event.escalation)
         case ev.ProblemClosed():
             after.state = pb.STATE_CLOSED
             after.close_time.CopyFrom(event.close_time)
@@ -124,13 +125,12 @@ def _take_submission(after: pb.Problem, event: ev.RectificationSubmitted) -> Non
 
 
 def _move_on(after: pb.Problem, event: Moving, time: Timestamp) -> None:
-    """Another deadline is another chance: what was overdue no longer is."""
+    """Whose move it is from now on; unless it is overdue still, no further rung follows."""
     after.update_time.CopyFrom(time)
-    if event.next_step.deadline == after.next_step.deadline:
-        return
-    after.overdue = False
-    after.escalation.ClearField("next_deadline")
-    after.escalation.next_measure = ""
+    after.overdue = event.next_step.overdue
+    if not after.overdue and after.HasField("escalation"):
+        after.escalation.ClearField("next_deadline")
+        after.escalation.next_measure = ""
     if event.HasField("next_step"):
         after.next_step.CopyFrom(event.next_step)
     else:

@@ -1,7 +1,7 @@
 """What may happen next to a problem: each command decided by the law and the state. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -56,6 +56,8 @@ STEPS = {
     pb.STEP_CLOSE: (pb.PARTY_ASSESSOR, "rectification.closure"),
 }
 RESUBMISSION = "rectification.resubmission"
+# As far as the days of a limit may reach in the proto.
+FURTHEST = timedelta(days=1095)
 
 
 def decide(
@@ -96,11 +98,12 @@ class _Case:
         match limit.WhichOneof("limit"):
             case "due_date":
                 due = _date(limit.due_date, f"{field}.due_date")
-                if due <= self.today:
+                if not self.today < due <= self.today + FURTHEST:
+                    text = f"must lie after {self.today}, at most {FURTHEST.days} days"
                     raise invalid_argument(
-                        "DUE_DATE_PAST",
-                        f"the due date {due} does not lie after today, {self.today}",
-                        [(f"{field}.due_date", f"must lie after {self.today}")],
+                        "DUE_DATE_OUT_OF_RANGE",
+                        f"the due date {due} {text}",
+                        [(f"{field}.due_date", text)],
                     )
                 return self.rules.deadline(rule, self.today, deadline_id, due=due)
             case "days":
@@ -188,7 +191,7 @@ def _order(case: _Case, command: rpc_pb.OrderRectificationRequest) -> list[Event
     items = case.items(command.items, 1)
     return [
         ev.RectificationOrdered(
-            order=_issued(case, command.legal_basis), items=items, next_step=_rectify(items)
+            order=_issued(case, command.legal_basis), items=items, next_step=_rectify(case, items)
         )
     ]
 
@@ -208,7 +211,7 @@ def _extend(case: _Case, command: rpc_pb.ExtendRectificationRequest) -> list[Eve
             reason=command.reason,
             officer=case.actor,
             extend_time=case.time,
-            next_step=_rectify(merged(case.problem.items, extended)),
+            next_step=_rectify(case, merged(case.problem.items, extended)),
         )
     ]
 
@@ -245,7 +248,7 @@ def _submit(case: _Case, command: rpc_pb.SubmitRectificationRequest) -> list[Eve
                 submit_time=case.time,
             ),
             late_item_ids=[item.id for item in items if _passed(item.deadline, case.now)],
-            next_step=_rectify(rest) if rest else review,
+            next_step=_rectify(case, rest) if rest else review,
         )
     ]
 
@@ -280,7 +283,7 @@ def _return(case: _Case, command: rpc_pb.ReviewRectificationRequest) -> Event:
         reviewer=case.actor,
         review_time=case.time,
         items=items,
-        next_step=_rectify(items),
+        next_step=_rectify(case, items),
     )
 
 
@@ -318,7 +321,7 @@ def _reopen(case: _Case, command: rpc_pb.ReopenProblemRequest) -> list[Event]:
             order=_issued(case, command.legal_basis),
             items=items,
             round=round_,
-            next_step=_rectify(items),
+            next_step=_rectify(case, items),
         )
     ]
 
@@ -413,21 +416,23 @@ def _recounted(case: _Case) -> ev.DeadlinesRecounted | None:
     open_items = [
         _with(item, again(item.deadline))
         for item in problem.items
-        if item.state == pb.RectificationItem.STATE_OUTSTANDING
+        if item.state != pb.RectificationItem.STATE_ACCEPTED
     ]
     step = pb.NextStep()
     step.CopyFrom(problem.next_step)
     if step.step == pb.STEP_RECTIFY:
-        step = _rectify(open_items)
+        step = _rectify(case, open_items)
     else:
         step.deadline.CopyFrom(again(step.deadline))
+        step.overdue = problem.overdue and _passed(step.deadline, case.now)
     escalation = pb.Escalation()
     escalation.CopyFrom(problem.escalation)
     if escalation.HasField("next_deadline"):
         escalation.next_deadline.CopyFrom(again(escalation.next_deadline))
     before = {item.id: item for item in problem.items}
     moved = [item for item in open_items if item != before[item.id]]
-    if not moved and step == problem.next_step and escalation == problem.escalation:
+    unmoved = step.deadline == problem.next_step.deadline and escalation == problem.escalation
+    if not moved and unmoved:
         return None
     return ev.DeadlinesRecounted(
         items=[
@@ -435,7 +440,7 @@ def _recounted(case: _Case) -> ev.DeadlinesRecounted | None:
             for item in moved
         ],
         next_step=step,
-        escalation=escalation,
+        escalation=escalation if problem.HasField("escalation") else None,
         recount_time=case.time,
     )
 
@@ -470,13 +475,18 @@ def _require_state(problem: pb.Problem, command: Command) -> None:
     )
 
 
-def _rectify(items: Iterable[pb.RectificationItem]) -> pb.NextStep:
+def _rectify(case: _Case, items: Iterable[pb.RectificationItem]) -> pb.NextStep:
     """The enterprise's move, until the first of the items falls due."""
     first = min(
         (item.deadline for item in items if item.state == pb.RectificationItem.STATE_OUTSTANDING),
         key=lambda deadline: deadline.due_time.ToNanoseconds(),
     )
-    return pb.NextStep(step=pb.STEP_RECTIFY, party=STEPS[pb.STEP_RECTIFY][0], deadline=first)
+    return pb.NextStep(
+        step=pb.STEP_RECTIFY,
+        party=STEPS[pb.STEP_RECTIFY][0],
+        deadline=first,
+        overdue=case.problem.overdue and _passed(first, case.now),
+    )
 
 
 def _with(item: pb.RectificationItem, deadline: Deadline) -> pb.RectificationItem:

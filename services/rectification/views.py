@@ -120,7 +120,11 @@ async def totals(conn: AsyncConnection, enterprise: str) -> tuple[int, int, int]
 
 def _row(problem: pb.Problem) -> dict[str, Any]:
     step = problem.next_step
-    deadlines = [step.deadline, *(item.deadline for item in problem.items)]
+    deadlines = [
+        step.deadline,
+        problem.escalation.next_deadline,
+        *(item.deadline for item in problem.items),
+    ]
     pending = problem.HasField("next_step")
     return {
         "id": UUID(problem.name.rpartition("/")[2]),

@@ -4,6 +4,8 @@ import asyncio
 import os
 import random
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, time
 from pathlib import Path
 
@@ -63,17 +65,29 @@ async def kill_at(moment: datetime, stack: Stack, name: str) -> None:
     await stack.wait_ready(name)
 
 
+@contextmanager
+def logs_on_failure(stack: Stack) -> Iterator[None]:
+    """The home goes away with the test, and with it what its parts said."""
+    try:
+        yield
+    except BaseException:
+        for name, part in stack.parts.items():
+            print(f"--- {name}", *part.log.read_text().splitlines()[-60:], sep="\n")
+        raise
+
+
 @pytest.mark.parametrize("name", ALL)
 async def test_a_part_killed_in_the_middle_changes_nothing(name: str, home: Path) -> None:
     scenario = load(SCENARIO)
     clock = demo_clock(scenario, DAY_SECONDS)
     settings = Settings(BIHUAN_CLOCK=str(clock))
     async with Stack(settings, home=home, say=print) as stack:
-        killing = asyncio.create_task(kill_at(middle(scenario, clock), stack, name))
-        report = await Demo(scenario, stack, clock, print).play()
-        await killing
-        events, runs = await log_of(stack), await runs_of_loops(stack)
-        restarts = {part: stack.part(part).restarts for part in ALL}
+        with logs_on_failure(stack):
+            killing = asyncio.create_task(kill_at(middle(scenario, clock), stack, name))
+            report = await Demo(scenario, stack, clock, print).play()
+            await killing
+            events, runs = await log_of(stack), await runs_of_loops(stack)
+            restarts = {part: stack.part(part).restarts for part in ALL}
     assert restarts == dict.fromkeys(ALL, 0) | {name: 1}
     assert {outcome.key: outcome.final_state for outcome in report.problems} == {
         case.key: final_state(case) for case in scenario.cases

@@ -144,7 +144,7 @@ async def test_the_largest_event_is_kept_and_a_larger_one_refused(store: EventSt
     + [f"{reserved}.order-1" for reserved in ("owner", "reader", "writer")],
 )
 async def test_a_malformed_stream_name_is_refused(store: EventStore, name: str) -> None:
-    with pytest.raises(ValueError, match="<domain>.<aggregate>-<id>"):
+    with pytest.raises(ValueError, match=r"<domain>\.<aggregate>-<id>"):
         await append(store, name, 0, "a")
 
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 
+import asyncpg
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -48,7 +49,7 @@ async def test_readers_survive_kill_minus_nine(mortal: tuple[Postgres, EventStor
             await until(lambda end=end: at(subscription, end))
             server.kill()
             await asyncio.sleep(0.3)
-            with pytest.raises((SQLAlchemyError, OSError, Exception)) as refused:
+            with pytest.raises((SQLAlchemyError, asyncpg.PostgresError)) as refused:
                 await append(store, stream(), 0, "lost")
             assert is_unavailable(refused.value), repr(refused.value)
             store.announce()

@@ -306,6 +306,13 @@ def test_an_item_is_late_from_the_day_after_its_due_date(days: int, late: list[b
     assert [each.late for each in case.problem.items] == late
 
 
+def test_an_item_once_late_stays_late() -> None:
+    case = ordered(10)
+    case.now += 11 * DAY
+    case.do(SUBMIT, RETURN, SUBMIT)
+    assert case.problem.items[0].late
+
+
 def limit_on(year: int, month: int, day: int) -> pb.Limit:
     return pb.Limit(due_date=Date(year=year, month=month, day=day))
 
@@ -316,7 +323,8 @@ def limit_on(year: int, month: int, day: int) -> pb.Limit:
         (pb.Limit(days=10), "NOT_AN_EXTENSION", "limit"),
         (pb.Limit(days=3), "NOT_AN_EXTENSION", "limit"),
         (limit_on(2026, 3, 12), "NOT_AN_EXTENSION", "limit"),
-        (limit_on(2026, 3, 2), "DUE_DATE_PAST", "limit.due_date"),
+        (limit_on(2026, 3, 2), "DUE_DATE_OUT_OF_RANGE", "limit.due_date"),
+        (limit_on(9999, 12, 31), "DUE_DATE_OUT_OF_RANGE", "limit.due_date"),
         (limit_on(2026, 2, 30), "INVALID_DATE", "limit.due_date"),
         (limit_on(2026, 4, 0), "INVALID_DATE", "limit.due_date"),
     ],
@@ -344,7 +352,7 @@ def test_the_bad_limit_of_an_order_is_named() -> None:
     bad = item()
     bad.limit.CopyFrom(limit_on(2026, 3, 1))
     refusal = case.refused(rpc_pb.OrderRectificationRequest(items=[item(), bad]))
-    assert refusal.reason == "DUE_DATE_PAST"
+    assert refusal.reason == "DUE_DATE_OUT_OF_RANGE"
     assert [violation[0] for violation in refusal.violations] == ["items[1].limit.due_date"]
 
 

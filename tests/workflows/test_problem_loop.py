@@ -1,9 +1,11 @@
 """Every branch and timer of the problem loop, over months of legal time."""
 
-from datetime import UTC, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
+from rules import Rules, YearCalendar
+from tests.bureau import item
 from tests.workflows.town import Town
 
 
@@ -131,3 +133,48 @@ async def test_the_deadline_passes_at_midnight_in_shanghai_and_not_before(place:
     assert not place.problem.overdue
     await place.env.sleep(timedelta(minutes=2))
     assert place.problem.overdue
+
+
+async def test_handing_in_a_part_late_does_not_hurry_the_ladder(place: Town) -> None:
+    await place.report()
+    await place.verify()
+    await place.command(
+        rpc_pb.OrderRectificationRequest(
+            name=place.problem.name, items=[item(days=5), item(days=10)], legal_basis="法"
+        )
+    )
+    await place.env.sleep(timedelta(days=11))
+    level, rung = place.problem.escalation.level, place.problem.escalation.next_deadline
+    await place.command(
+        rpc_pb.SubmitRectificationRequest(
+            name=place.problem.name, item_ids=["1"], statement="完成一项"
+        )
+    )
+    assert place.problem.overdue
+    await place.env.sleep(rung.due_time.ToDatetime(UTC) - await place.now() - timedelta(hours=1))
+    assert place.problem.escalation.level == level
+    await place.env.sleep(timedelta(hours=2))
+    assert place.problem.escalation.level == level + 1
+    assert place.names().count("DeadlineMissed") == 1
+
+
+async def test_a_recount_leaves_an_overdue_problem_on_its_ladder(place: Town) -> None:
+    start = datetime(2026, 12, 28, 2, tzinfo=UTC)
+    if (wait := start - await place.now()) > timedelta():
+        await place.env.sleep(wait)
+    await place.report()
+    await place.verify()
+    await place.order(days=10)
+    await place.sleep(16)
+    assert place.problem.overdue
+    year = (await place.now()).year
+    calendar = YearCalendar(year=year, holidays={date(year, 1, 1): "元旦"}, source="test")
+    after = YearCalendar(year=year + 1, holidays={date(year + 1, 1, 1): "元旦"}, source="test")
+    known = place.rules.calendar.with_year(calendar).with_year(after)
+    place.rules = Rules(place.rules.book, known, "150203")
+    request = rpc_pb.RecountDeadlinesRequest(name=place.problem.name, calendar_year=year)
+    await place.command(request)
+    assert place.problem.overdue
+    await place.sleep(60)
+    assert place.names().count("DeadlineMissed") == 1
+    assert place.problem.escalation.measure == "移送行政处罚"

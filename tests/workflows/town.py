@@ -178,6 +178,9 @@ async def town(env: WorkflowEnvironment) -> AsyncIterator[Town]:
         max_cached_workflows=0,
     ):
         yield open_
+        # A loop left behind without a worker would hold up the server's time for other tests.
+        if open_.handle and (await open_.handle.describe()).close_time is None:
+            await open_.handle.terminate()
 
 
 __all__ = ["StatusError", "Town", "town"]

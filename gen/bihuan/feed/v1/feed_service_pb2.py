@@ -28,7 +28,7 @@ from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bihuan/feed/v1/feed_service.proto\x12\x0e\x62ihuan.feed.v1\x1a\x1d\x62ihuan/types/v1/options.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x01\n\x05\x45vent\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06stream\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12%\n\x07payload\x18\x05 \x01(\x0b\x32\x14.google.protobuf.Any\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x07 \x01(\t\x12\x14\n\x0c\x63\x61usation_id\x18\x08 \x01(\t\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12/\n\x0brecord_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x0b\x45ventFilter\x12\x19\n\x07streams\x18\x01 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12\x1c\n\ncategories\x18\x02 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x64\x12\x17\n\x05types\x18\x03 \x03(\tB\x08\xbaH\x05\x92\x01\x02\x10\x64\"\x80\x01\n\x11ReadEventsRequest\x12\x1f\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12+\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1b.bihuan.feed.v1.EventFilter\"i\n\x12ReadEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.bihuan.feed.v1.Event\x12\x15\n\rnext_position\x18\x02 \x01(\x03\x12\x15\n\rhead_position\x18\x03 \x01(\x03\"c\n\x13\x46ollowEventsRequest\x12\x1f\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12+\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1b.bihuan.feed.v1.EventFilter\"<\n\x14\x46ollowEventsResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.bihuan.feed.v1.Event2\xf1\x01\n\x0b\x46\x65\x65\x64Service\x12l\n\nReadEvents\x12!.bihuan.feed.v1.ReadEventsRequest\x1a\".bihuan.feed.v1.ReadEventsResponse\"\x17\x90\x02\x01\x8a\x88\'\x10\x66\x65\x65\x64.events.read\x12t\n\x0c\x46ollowEvents\x12#.bihuan.feed.v1.FollowEventsRequest\x1a$.bihuan.feed.v1.FollowEventsResponse\"\x17\x90\x02\x01\x8a\x88\'\x10\x66\x65\x65\x64.events.read0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bihuan/feed/v1/feed_service.proto\x12\x0e\x62ihuan.feed.v1\x1a\x1d\x62ihuan/types/v1/options.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/protobuf/any.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf0\x01\n\x05\x45vent\x12\x10\n\x08position\x18\x01 \x01(\x03\x12\n\n\x02id\x18\x02 \x01(\t\x12\x0e\n\x06stream\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x03\x12%\n\x07payload\x18\x05 \x01(\x0b\x32\x14.google.protobuf.Any\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12\x16\n\x0e\x63orrelation_id\x18\x07 \x01(\t\x12\x14\n\x0c\x63\x61usation_id\x18\x08 \x01(\t\x12\x13\n\x0btraceparent\x18\t \x01(\t\x12/\n\x0brecord_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb6\x01\n\x0b\x45ventFilter\x12\x36\n\x07streams\x18\x01 \x03(\tB%\xbaH\"\x92\x01\x1f\x10\x64\"\x1br\x19\x32\x17^[A-Za-z0-9._-]{1,200}$\x12\x39\n\ncategories\x18\x02 \x03(\tB%\xbaH\"\x92\x01\x1f\x10\x64\"\x1br\x19\x32\x17^[A-Za-z0-9._-]{1,200}$\x12\x34\n\x05types\x18\x03 \x03(\tB%\xbaH\"\x92\x01\x1f\x10\x64\"\x1br\x19\x32\x17^[A-Za-z0-9._-]{1,200}$\"\x80\x01\n\x11ReadEventsRequest\x12\x1f\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12+\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1b.bihuan.feed.v1.EventFilter\"i\n\x12ReadEventsResponse\x12%\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x15.bihuan.feed.v1.Event\x12\x15\n\rnext_position\x18\x02 \x01(\x03\x12\x15\n\rhead_position\x18\x03 \x01(\x03\"c\n\x13\x46ollowEventsRequest\x12\x1f\n\x0e\x61\x66ter_position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12+\n\x06\x66ilter\x18\x02 \x01(\x0b\x32\x1b.bihuan.feed.v1.EventFilter\"<\n\x14\x46ollowEventsResponse\x12$\n\x05\x65vent\x18\x01 \x01(\x0b\x32\x15.bihuan.feed.v1.Event2\xf1\x01\n\x0b\x46\x65\x65\x64Service\x12l\n\nReadEvents\x12!.bihuan.feed.v1.ReadEventsRequest\x1a\".bihuan.feed.v1.ReadEventsResponse\"\x17\x90\x02\x01\x8a\x88\'\x10\x66\x65\x65\x64.events.read\x12t\n\x0c\x46ollowEvents\x12#.bihuan.feed.v1.FollowEventsRequest\x1a$.bihuan.feed.v1.FollowEventsResponse\"\x17\x90\x02\x01\x8a\x88\'\x10\x66\x65\x65\x64.events.read0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bihuan.feed.v1.feed_service
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EVENTFILTER'].fields_by_name['streams']._loaded_options = None
-  _globals['_EVENTFILTER'].fields_by_name['streams']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_EVENTFILTER'].fields_by_name['streams']._serialized_options = b'\272H\"\222\001\037\020d\"\033r\0312\027^[A-Za-z0-9._-]{1,200}$'
   _globals['_EVENTFILTER'].fields_by_name['categories']._loaded_options = None
-  _globals['_EVENTFILTER'].fields_by_name['categories']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_EVENTFILTER'].fields_by_name['categories']._serialized_options = b'\272H\"\222\001\037\020d\"\033r\0312\027^[A-Za-z0-9._-]{1,200}$'
   _globals['_EVENTFILTER'].fields_by_name['types']._loaded_options = None
-  _globals['_EVENTFILTER'].fields_by_name['types']._serialized_options = b'\272H\005\222\001\002\020d'
+  _globals['_EVENTFILTER'].fields_by_name['types']._serialized_options = b'\272H\"\222\001\037\020d\"\033r\0312\027^[A-Za-z0-9._-]{1,200}$'
   _globals['_READEVENTSREQUEST'].fields_by_name['after_position']._loaded_options = None
   _globals['_READEVENTSREQUEST'].fields_by_name['after_position']._serialized_options = b'\272H\004\"\002(\000'
   _globals['_READEVENTSREQUEST'].fields_by_name['page_size']._loaded_options = None
@@ -53,16 +53,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEEDSERVICE'].methods_by_name['FollowEvents']._serialized_options = b'\220\002\001\212\210\'\020feed.events.read'
   _globals['_EVENT']._serialized_start=174
   _globals['_EVENT']._serialized_end=414
-  _globals['_EVENTFILTER']._serialized_start=416
-  _globals['_EVENTFILTER']._serialized_end=511
-  _globals['_READEVENTSREQUEST']._serialized_start=514
-  _globals['_READEVENTSREQUEST']._serialized_end=642
-  _globals['_READEVENTSRESPONSE']._serialized_start=644
-  _globals['_READEVENTSRESPONSE']._serialized_end=749
-  _globals['_FOLLOWEVENTSREQUEST']._serialized_start=751
-  _globals['_FOLLOWEVENTSREQUEST']._serialized_end=850
-  _globals['_FOLLOWEVENTSRESPONSE']._serialized_start=852
-  _globals['_FOLLOWEVENTSRESPONSE']._serialized_end=912
-  _globals['_FEEDSERVICE']._serialized_start=915
-  _globals['_FEEDSERVICE']._serialized_end=1156
+  _globals['_EVENTFILTER']._serialized_start=417
+  _globals['_EVENTFILTER']._serialized_end=599
+  _globals['_READEVENTSREQUEST']._serialized_start=602
+  _globals['_READEVENTSREQUEST']._serialized_end=730
+  _globals['_READEVENTSRESPONSE']._serialized_start=732
+  _globals['_READEVENTSRESPONSE']._serialized_end=837
+  _globals['_FOLLOWEVENTSREQUEST']._serialized_start=839
+  _globals['_FOLLOWEVENTSREQUEST']._serialized_end=938
+  _globals['_FOLLOWEVENTSRESPONSE']._serialized_start=940
+  _globals['_FOLLOWEVENTSRESPONSE']._serialized_end=1000
+  _globals['_FEEDSERVICE']._serialized_start=1003
+  _globals['_FEEDSERVICE']._serialized_end=1244
 # @@protoc_insertion_point(module_scope)

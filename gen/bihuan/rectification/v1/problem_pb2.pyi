@@ -280,10 +280,13 @@ class NextStep(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     PARTY_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
     step: Global___Step.ValueType
     """What must be done."""
     party: Global___Party.ValueType
     """Who must do it."""
+    overdue: _builtins.bool
+    """The step was overdue before, and this deadline has passed as well."""
     @_builtins.property
     def deadline(self) -> _deadline_pb2.Deadline:
         """Until when."""
@@ -294,10 +297,11 @@ class NextStep(_message.Message):
         step: Global___Step.ValueType = ...,
         party: Global___Party.ValueType = ...,
         deadline: _deadline_pb2.Deadline | None = ...,
+        overdue: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "party", b"party", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "overdue", b"overdue", "party", b"party", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,82 @@
+"""Engines: they act as their role, and tell PostgreSQL's absence from a caller's mistake."""
+
+from collections.abc import Callable
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+
+from eventstore import EventStore, engine_for, is_unavailable
+
+
+async def scalar(store: EventStore, statement: str) -> object:
+    async with store.engine.connect() as conn:
+        return await conn.scalar(text(statement))
+
+
+async def test_an_engine_acts_as_its_role_even_after_reset(
+    as_role: Callable[[str], EventStore],
+) -> None:
+    store = as_role("bihuan_shop")
+    assert await scalar(store, "SELECT current_user::text") == "bihuan_shop"
+    async with store.engine.connect() as conn:
+        await conn.execute(text("RESET ROLE"))
+        assert await conn.scalar(text("SELECT current_user::text")) == "bihuan_shop"
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+async def test_any_postgresql_url_will_do(database_url: str, scheme: str) -> None:
+    engine = engine_for(database_url.replace("postgresql", scheme, 1))
+    assert await scalar(EventStore(engine), "SELECT 1") == 1
+    await engine.dispose()
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (asyncpg.CannotConnectNowError("starting up"), True),
+        (asyncpg.AdminShutdownError("shutting down"), True),
+        (asyncpg.CrashShutdownError("crashed"), True),
+        (asyncpg.TooManyConnectionsError("full"), True),
+        (asyncpg.ConnectionDoesNotExistError("gone"), True),
+        (asyncpg.InterfaceError("the underlying connection is closed"), True),
+        (PoolExhausted("QueuePool limit"), True),
+        (asyncpg.InterfaceError("another operation is in progress"), False),
+        (asyncpg.UniqueViolationError("twice"), False),
+        (asyncpg.QueryCanceledError("cancelled"), False),
+        (ConnectionRefusedError("of another service"), False),
+        (ValueError("closed"), False),
+    ],
+)
+def test_only_an_absent_postgresql_is_unavailable(error: Exception, expected: bool) -> None:
+    assert is_unavailable(error) is expected
+
+
+async def test_an_unreachable_server_is_unavailable() -> None:
+    engine = engine_for("postgresql://nobody@/none?host=/nowhere")
+    with pytest.raises(DBAPIError, match=r"cannot reach .*nowhere") as error:
+        await scalar(EventStore(engine), "SELECT 1")
+    assert is_unavailable(error.value)
+    await engine.dispose()
+
+
+async def test_a_mistake_in_sql_is_not(store: EventStore) -> None:
+    with pytest.raises(DBAPIError) as error:
+        await scalar(store, "SELECT 1/0")
+    assert not is_unavailable(error.value)
+
+
+async def test_a_connection_cut_while_idle_is_replaced_unnoticed(store: EventStore) -> None:
+    pid = await scalar(store, "SELECT pg_backend_pid()")
+    async with store.engine.connect() as one, store.engine.connect() as other:
+        pids = {await c.scalar(text("SELECT pg_backend_pid()")) for c in (one, other)}
+    assert pid in pids
+    connection = await asyncpg.connect(
+        store.engine.url.set(drivername="postgresql").render_as_string()
+    )
+    for idle in pids:
+        await connection.execute(f"SELECT pg_terminate_backend({idle}, 5000)")
+    await connection.close()
+    assert await scalar(store, "SELECT 1") == 1
