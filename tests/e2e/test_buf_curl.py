@@ -23,6 +23,7 @@ from ops.settings import Settings, variables
 from ops.supervisor import Stack
 from rpc.client import connect, status_of
 from rpc.identity import Identity
+from tests.e2e.conftest import own_ports
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 (SHOWN,) = [block for block in README.split("```")[1::2] if "buf curl" in block]
@@ -30,7 +31,6 @@ README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
 COMMANDS = SHOWN.replace(". .venv/bin/activate\n", "").strip()
 REPORT = COMMANDS[: COMMANDS.rindex("buf curl")]
 METHOD = "/bihuan.rectification.v1.ProblemService/ReportProblem"
-TOKEN_LINE = REPORT.partition("\n")[0]
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,9 @@ async def stack() -> AsyncIterator[Stack]:
         for _, variable in variables():
             patch.delenv(variable, raising=False)
         home = Path(folder) / "home"
-        async with Stack(Settings(), home=home, parts=("postgres", "service")) as running:
+        async with Stack(
+            Settings(**own_ports()), home=home, parts=("postgres", "service")
+        ) as running:
             yield running
 
 

@@ -20,6 +20,7 @@ from ops.settings import Settings
 from ops.supervisor import ALL, Stack
 from rpc.client import connect
 from rules import SHANGHAI, Clock
+from tests.e2e.conftest import own_ports
 from tests.e2e.facts import check_log, final_state
 
 SCENARIO = Path(__file__).with_name("short.yaml")
@@ -80,7 +81,7 @@ def logs_on_failure(stack: Stack) -> Iterator[None]:
 async def test_a_part_killed_in_the_middle_changes_nothing(name: str, home: Path) -> None:
     scenario = load(SCENARIO)
     clock = demo_clock(scenario, DAY_SECONDS)
-    settings = Settings(BIHUAN_CLOCK=str(clock))
+    settings = Settings(BIHUAN_CLOCK=str(clock), **own_ports())
     async with Stack(settings, home=home, say=print) as stack:
         with logs_on_failure(stack):
             killing = asyncio.create_task(kill_at(middle(scenario, clock), stack, name))
