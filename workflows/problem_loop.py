@@ -87,8 +87,10 @@ class ProblemLoop:
         problem_state.fold(self._loop, event, message)
         problem_state.show(self._loop)
         drafts = notices.on_event(self._loop, message)
+        # The tasks take the trace along; the block itself must not outlast an eviction.
         with within_trace(event.traceparent):
-            await asyncio.gather(*(self._send(draft, str(event.position)) for draft in drafts))
+            sending = asyncio.gather(*(self._send(draft, str(event.position)) for draft in drafts))
+        await sending
 
     async def _take_up(self) -> None:
         """Learn what an earlier loop of the same problem knew."""
@@ -117,7 +119,7 @@ class ProblemLoop:
             await self._ring(alarm)
 
     async def _ring(self, alarm: Alarm) -> None:
-        self._loop.rung_alarms.append(alarm.key)
+        self._loop.rung_alarms.extend(self._passed(alarm))
         if alarm.kind == "remind":
             self._loop.reminder_count += 1
             drafts = notices.reminder(self._loop)
@@ -161,6 +163,19 @@ class ProblemLoop:
             retry_policy=RETRY,
             summary=f"通知 {request.recipient}：{request.title}"[:190],
         )
+
+    def _passed(self, alarm: Alarm) -> list[str]:
+        """The alarm, and the reminders that passed with it while the loop could not run."""
+        if alarm.kind != "remind":
+            return [alarm.key]
+        now = self._clock.legal(workflow.now())
+        return [
+            each.key
+            for each in _alarms(self._loop)
+            if each.kind == "remind"
+            and each.at <= max(now, alarm.at)
+            and each.key not in self._loop.rung_alarms
+        ]
 
     def _next_alarm(self) -> Alarm | None:
         rung = set(self._loop.rung_alarms)

@@ -34,6 +34,8 @@ def worker(client: Client, activities: Activities) -> Worker:
         task_queue=TASK_QUEUE,
         workflows=WORKFLOWS,
         activities=activities.all(),
+        # How long a loop waits for the worker that had it before another takes it.
+        sticky_queue_schedule_to_start_timeout=timedelta(seconds=2),
         graceful_shutdown_timeout=timedelta(seconds=10),
     )
 

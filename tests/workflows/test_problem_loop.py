@@ -178,3 +178,13 @@ async def test_a_recount_leaves_an_overdue_problem_on_its_ladder(place: Town) ->
     await place.sleep(60)
     assert place.names().count("DeadlineMissed") == 1
     assert place.problem.escalation.measure == "移送行政处罚"
+
+
+async def test_reminders_that_passed_during_an_outage_are_sent_as_one(place: Town) -> None:
+    await place.report()
+    await place.verify()
+    async with place.relay_down():
+        await place.order(days=10)
+        await place.sleep(9)
+    await place.sleep(0.1)
+    assert place.sent("REMINDER").count("enterprises") == 1

@@ -43,6 +43,7 @@ class Town:
     notices: list[notice_pb2.SendNoticeRequest] = field(default_factory=list)
     handle: WorkflowHandle[Any, Loop] | None = None
     clock_lag: timedelta = timedelta()
+    held: list[Event] | None = None
 
     async def report(self) -> None:
         """Report the problem and start its loop."""
@@ -65,8 +66,21 @@ class Town:
         payload = AnyMessage()
         payload.Pack(event)
         signal = Event(position=self.position, id=str(uuid4()), payload=payload)
-        assert self.handle
         for _ in range(times):
+            if self.held is not None:
+                self.held.append(signal)
+                continue
+            assert self.handle
+            await self.handle.signal(ProblemLoop.event, signal)
+
+    @asynccontextmanager
+    async def relay_down(self) -> AsyncIterator[None]:
+        """Within the block events are recorded but reach the loop only after it."""
+        self.held = []
+        yield
+        held, self.held = self.held, None
+        assert self.handle
+        for signal in held:
             await self.handle.signal(ProblemLoop.event, signal)
 
     async def sleep(self, days: float) -> None:
