@@ -326,8 +326,9 @@ class Demo:
 async def ledger(scenario: Scenario, stack: Stack) -> Table:
     """The enterprises' rectification ledgers as one table."""
     table = Table(title=f"{scenario.name}  整改台账", show_lines=True)
-    for column in ("企业", "问题", "整改措施", "责任单位", "期限", "逾期", "轮次", "状态"):
-        table.add_column(column)
+    for column in ("企业", "问题", "整改措施", "责任单位", "逾期", "轮次", "状态"):
+        table.add_column(column, overflow="fold")
+    table.add_column("期限", no_wrap=True)
     async with connect(stack.grpc_address, stack.token(OPERATOR)) as channel:
         stub = problem_service_pb2_grpc.ProblemServiceStub(channel)
         for company in scenario.enterprises.values():
@@ -338,10 +339,10 @@ async def ledger(scenario: Scenario, stack: Stack) -> Table:
                     row.title,
                     row.item.measure,
                     row.item.responsible_unit,
-                    str(as_date(row.item.deadline.due_date)),
                     "是" if row.item.late else "",
                     str(row.round),
                     STATES.get(row.problem_state, pb.State.Name(row.problem_state)),
+                    str(as_date(row.item.deadline.due_date)),
                 )
     return table
 
@@ -351,7 +352,7 @@ def summary(report: Report) -> Table:
     events = sum(report.events.values())
     table = Table(title=f"{events} events, {report.workflows} loops, all ended")
     for column in ("问题", "企业", "经过", "提醒", "升级", "结果"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for outcome in report.problems:
         table.add_row(
             outcome.key,
