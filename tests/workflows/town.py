@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -21,20 +21,24 @@ from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from rpc.errors import StatusError
-from rules import RuleBook, Rules, WorkingCalendar
+from rules import Clock, RuleBook, Rules, WorkingCalendar
 from services.rectification.evolve import evolve
 from services.rectification.model import decide
 from tests.bureau import item, report
 from workflows.problem_loop import ProblemLoop
 
-RULES = Rules(RuleBook.load(), WorkingCalendar.load(), "150203")
+# Holidays move due dates, so each test begins on the same day in the same calendar, whenever it runs.
+MONDAY = datetime(2026, 3, 2, 2, tzinfo=UTC)
+CALENDAR = WorkingCalendar({2026: WorkingCalendar.load().years[2026]})
+RULES = Rules(RuleBook.load(), CALENDAR, "150203")
 
 
 @dataclass
 class Town:
-    """Carries out commands at the server's time and signals their events to the loop."""
+    """Carries out commands at legal time and signals their events to the loop."""
 
     env: WorkflowEnvironment
+    clock: Clock = field(default_factory=Clock)
     queue: str = field(default_factory=lambda: str(uuid4()))
     rules: Rules = RULES
     problem: pb.Problem = field(default_factory=lambda: pb.Problem(name=f"problems/{uuid4()}"))
@@ -45,9 +49,13 @@ class Town:
     clock_lag: timedelta = timedelta()
     held: list[Event] | None = None
 
+    async def begin(self, legal: datetime) -> None:
+        """Legal time is `legal` now, and runs as the server's."""
+        self.clock = Clock(legal, await self.env.get_current_time())
+
     async def report(self) -> None:
         """Report the problem and start its loop."""
-        loop = Loop(problem=self.problem.name)
+        loop = Loop(problem=self.problem.name, clock=str(self.clock))
         self.handle = await self.env.client.start_workflow(
             ProblemLoop.run, loop, id=f"problem-loop/{uuid4()}", task_queue=self.queue
         )
@@ -55,7 +63,7 @@ class Town:
 
     async def command(self, command: Any, actor: str = "officer", twice: bool = False) -> None:
         """Carry out a command; every event reaches the loop, `twice` as a relay may send it."""
-        now = await self.env.get_current_time() - self.clock_lag
+        now = await self.now() - self.clock_lag
         for event in decide(self.problem, command, actor, self.rules, now):
             self.problem = evolve(self.problem, event)
             self.events.append(event)
@@ -88,8 +96,8 @@ class Town:
         await self.env.sleep(timedelta(days=days))
 
     async def now(self) -> datetime:
-        """The server's time."""
-        return await self.env.get_current_time()
+        """Legal time."""
+        return self.clock.legal(await self.env.get_current_time())
 
     def names(self) -> list[str]:
         """Types of the events so far."""
@@ -192,11 +200,14 @@ async def town(env: WorkflowEnvironment) -> AsyncIterator[Town]:
         activities=activities,
         max_cached_workflows=0,
     ):
-        yield open_
-        # A loop left behind without a worker would hold up the server's time for other tests.
-        if open_.handle:
-            with suppress(RPCError):  # it has ended already
-                await open_.handle.terminate()
+        await open_.begin(MONDAY)
+        try:
+            yield open_
+        finally:
+            # A loop left behind without a worker would hold up the server's time for other tests.
+            if open_.handle:
+                with suppress(RPCError):  # it has ended already
+                    await open_.handle.terminate()
 
 
 __all__ = ["StatusError", "Town", "town"]
