@@ -1,6 +1,7 @@
 """Finds out which ports are free, since a laptop may already run what we are about to start."""
 
 import socket
+import sys
 from collections.abc import Callable
 
 
@@ -8,17 +9,53 @@ class PortTaken(Exception):
     """A port that somebody chose on purpose is in use; the message names port and variable."""
 
 
-def choose(
-    variable: str, host: str, port: int, *, on_purpose: bool, say: Callable[[str], None]
-) -> int:
-    """`port` if it is free, else another one, unless `port` was chosen on purpose: PortTaken."""
-    if is_free(host, port):
-        return port
-    if on_purpose:
-        raise PortTaken(f"{variable}: {host}:{port} is taken by another program; choose another")
-    other = any_free(host)
-    say(f"port {port} is taken, so we use {other} (set {variable} to choose)")
-    return other
+class Ports:
+    """Chooses ports and keeps them from other stacks of this machine until `release`.
+
+    Between choosing a port and listening on it lie seconds, and gRPC shares a port that is taken.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._held: list[socket.socket] = []
+
+    def choose(self, variable: str, host: str, port: int, *, on_purpose: bool) -> int:
+        """`port` if it is free, else another one, unless `port` was chosen on purpose: PortTaken."""
+        if self._hold(host, port):
+            return port
+        if on_purpose:
+            raise PortTaken(
+                f"{variable}: {host}:{port} is taken by another program; choose another"
+            )
+        other = any_free(host)
+        while not self._hold(host, other):
+            other = any_free(host)
+        self._say(f"port {port} is taken, so we use {other} (set {variable} to choose)")
+        return other
+
+    def release(self) -> None:
+        """Let others have them."""
+        while self._held:
+            self._held.pop().close()
+
+    def _hold(self, host: str, port: int) -> bool:
+        holder = socket.socket(socket.AF_UNIX)
+        if _named(holder, f"\0bihuan/port/{port}") and is_free(host, port):
+            self._held.append(holder)
+            return True
+        holder.close()
+        return False
+
+
+def _named(holder: socket.socket, name: str) -> bool:
+    """Whether nobody had that name; on Linux it is no file, and the kernel forgets it with us."""
+    if sys.platform != "linux":
+        return True
+    try:
+        holder.bind(name)
+    except OSError:
+        return False
+    return True
 
 
 def is_free(host: str, port: int) -> bool:

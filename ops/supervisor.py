@@ -49,6 +49,7 @@ class Stack:
         self._running: dict[str, Running] = {}
         self._external: dict[str, str] = {}
         self._lock: IO[str] | None = None
+        self._ports = ports.Ports(say)
         self._ui_url: str | None = None
 
     @property
@@ -118,17 +119,26 @@ class Stack:
         """Stop all parts, the last started first, and give the home free."""
         for running in reversed(self._running.values()):
             await running.stop()
+        self._ports.release()
         if self._lock is not None:
             forget_addresses(self.home)
             self._lock.close()
             self._lock = None
+
+    async def set_clock(self, clock: str) -> None:
+        """Start our own parts again, by another clock."""
+        for name in reversed(OURS):
+            await self.part(name).stop()
+        self.settings = self.settings.model_copy(update={"clock": clock})
+        await self._start_own("service")
+        await self._start_loops()
 
     async def _start(self) -> None:
         self._choose_ports()
         await self._start_postgres()
         # Each stage needs the one before; the service brings the database's schemas up to date.
         await asyncio.gather(self._start_temporal(), self._start_own("service"))
-        await asyncio.gather(self._start_own("worker"), self._start_own("relay"))
+        await self._start_loops()
         note_addresses(
             self.home,
             Addresses(
@@ -154,7 +164,7 @@ class Stack:
     def _port(self, field: str, host: str, port: int) -> int:
         on_purpose = self.settings.configured(field)
         variable = dict(variables())[field]
-        return ports.choose(variable, host, port, on_purpose=on_purpose, say=self._say)
+        return self._ports.choose(variable, host, port, on_purpose=on_purpose)
 
     async def _start_postgres(self) -> None:
         if "postgres" not in self._wanted:
@@ -180,6 +190,9 @@ class Stack:
         self._ui_url = f"http://{temporal.HOST}:{ui_port}"
         await self._run(part)
         self.settings = self.settings.model_copy(update={"temporal_address": part.address})
+
+    async def _start_loops(self) -> None:
+        await asyncio.gather(self._start_own("worker"), self._start_own("relay"))
 
     async def _start_own(self, name: str) -> None:
         if name in self._wanted:

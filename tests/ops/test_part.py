@@ -17,7 +17,7 @@ from ops import home as homes
 from ops import part as parts
 from ops import reach
 from ops.part import Part, PartFailed, Running, State
-from ops.ports import PortTaken, any_free, choose, is_free
+from ops.ports import Ports, PortTaken, any_free, is_free
 
 
 def program(code: str) -> Part:
@@ -127,13 +127,29 @@ def test_a_taken_port_is_replaced_unless_it_was_chosen(said: list[str]) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        other = choose("BIHUAN_UI_PORT", "127.0.0.1", port, on_purpose=False, say=said.append)
+        ports = Ports(said.append)
+        other = ports.choose("BIHUAN_UI_PORT", "127.0.0.1", port, on_purpose=False)
         assert other != port
         assert is_free("127.0.0.1", other)
         assert f"port {port} is taken, so we use {other}" in said[0]
         with pytest.raises(PortTaken, match=f"BIHUAN_UI_PORT: 127.0.0.1:{port} is taken"):
-            choose("BIHUAN_UI_PORT", "127.0.0.1", port, on_purpose=True, say=said.append)
+            ports.choose("BIHUAN_UI_PORT", "127.0.0.1", port, on_purpose=True)
     assert any_free("127.0.0.1") != port
+    ports.release()
+
+
+def test_two_stacks_that_start_at_once_never_choose_the_same_port(said: list[str]) -> None:
+    first, second, third = (Ports(said.append) for _ in range(3))
+    port = any_free("127.0.0.1")
+    assert first.choose("BIHUAN_UI_PORT", "127.0.0.1", port, on_purpose=False) == port
+    other = second.choose("BIHUAN_UI_PORT", "127.0.0.1", port, on_purpose=False)
+    assert other != port, "the first has not begun to listen yet"
+    with pytest.raises(PortTaken):
+        third.choose("BIHUAN_UI_PORT", "127.0.0.1", port, on_purpose=True)
+    first.release()
+    assert third.choose("BIHUAN_UI_PORT", "127.0.0.1", port, on_purpose=True) == port
+    second.release()
+    third.release()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has to let another user through")
