@@ -14,7 +14,7 @@ from temporalio.client import Client
 
 from bihuan.feed.v1 import feed_service_pb2_grpc
 from bihuan.feed.v1.feed_service_pb2 import Event, ReadEventsRequest
-from ops.demo import OPERATOR, Demo, demo_clock
+from ops.demo import OPERATOR, Demo, demo_clock, in_time
 from ops.scenario import Scenario, load
 from ops.settings import Settings
 from ops.supervisor import ALL, Stack
@@ -84,6 +84,7 @@ async def test_a_part_killed_in_the_middle_changes_nothing(name: str, home: Path
     settings = Settings(BIHUAN_CLOCK=str(clock), **own_ports())
     async with Stack(settings, home=home, say=print) as stack:
         with logs_on_failure(stack):
+            clock = await in_time(scenario, stack, clock, print)
             killing = asyncio.create_task(kill_at(middle(scenario, clock), stack, name))
             report = await Demo(scenario, stack, clock, print).play()
             await killing
