@@ -44,6 +44,7 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
         self, request: rpc_pb.ReportProblemRequest, context: Context
     ) -> pb.Problem:
         _require_own(request.enterprise.uscc)
+        _require_self_report(request.source)
         return await self._commands.create(
             f"problems/{uuid7()}", request, lambda problem: self._decide(problem, request)
         )
@@ -181,6 +182,15 @@ def _require_own(uscc: str) -> None:
     if not _may_see(uscc):
         raise permission_denied(
             "OTHER_ENTERPRISE", "an enterprise may ask about itself only", enterprise=uscc
+        )
+
+
+def _require_self_report(source: pb.Source.ValueType) -> None:
+    if current_identity().enterprise and source != pb.SOURCE_SELF_REPORT:
+        raise invalid_argument(
+            "NOT_A_SELF_REPORT",
+            "an enterprise reports its own problems as what they are",
+            [("source", "must be SOURCE_SELF_REPORT")],
         )
 
 

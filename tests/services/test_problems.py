@@ -179,6 +179,28 @@ async def test_a_wrong_role_is_refused(open_bureau: Bureau) -> None:
     assert status_of(refused.value).code == code_pb2.PERMISSION_DENIED
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"source": pb.SOURCE_INSPECTION}, "NOT_A_SELF_REPORT"),
+        (
+            {"enterprise": pb.Enterprise(uscc="91350100M000100Y43", display_name="别家")},
+            "OTHER_ENTERPRISE",
+        ),
+    ],
+)
+async def test_an_enterprise_reports_nothing_but_its_own_problems(
+    open_bureau: Bureau, fields: dict[str, object], reason: str
+) -> None:
+    enterprise, own = open_bureau.enterprise(), {"source": pb.SOURCE_SELF_REPORT}
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await enterprise.problems.ReportProblem(report(**{**own, **fields}))
+    assert status_of(refused.value).reason == reason
+    assert await events(open_bureau) == []
+    problem = await enterprise.problems.ReportProblem(report(**own))
+    assert problem.reporter == f"ent-{ENTERPRISE.uscc}"
+
+
 async def test_another_enterprise_sees_nothing(open_bureau: Bureau) -> None:
     problem = await open_bureau.client("reporter").problems.ReportProblem(report())
     other = open_bureau.enterprise("91350100M000100Y43")
