@@ -37,14 +37,14 @@ def serve(settings: Settings) -> None:
 
 def work(settings: Settings) -> None:
     """Run the workflows and their activities until SIGTERM or Ctrl-C."""
-    from ops.tokens import WorkerToken
+    from ops.tokens import worker_token
     from workflows.worker import WorkerOptions, run
 
     options = WorkerOptions(
         temporal_address=_needed("TEMPORAL_ADDRESS", settings.temporal_address),
         namespace=settings.temporal_namespace,
         grpc_target=reachable(settings.grpc_address),
-        token=WorkerToken(settings),
+        token=worker_token(settings),
     )
     _until_told(
         "worker",

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     jwks: str | None = _variable(
         "BIHUAN_JWKS", None, "file or URL of the keys that sign tokens; unset: a local issuer"
     )
+    token_file: Absolute | None = _variable(
+        "BIHUAN_TOKEN_FILE", None, "file with the worker's token; unset: one of the local issuer"
+    )
     issuer: str = _variable("BIHUAN_ISSUER", "bihuan-local", "`iss` that tokens must carry")
     roles: Absolute | None = _variable(
         "BIHUAN_ROLES", None, "file saying which role may call what; unset: the one shipped"

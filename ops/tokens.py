@@ -1,6 +1,7 @@
 """Signs tokens with the home's own issuer, for people at a laptop and for our own workers."""
 
 import time
+from collections.abc import Callable
 from datetime import timedelta
 
 from ops.settings import Settings, SettingsError
@@ -17,7 +18,7 @@ def local_issuer(settings: Settings) -> LocalIssuer:
     if settings.jwks is not None:
         raise SettingsError(
             f"BIHUAN_JWKS: the services trust the keys of {settings.jwks}, so a token of the local "
-            "issuer would be refused; ask that issuer for one"
+            "issuer would be refused; ask that issuer for one (a worker's goes into BIHUAN_TOKEN_FILE)"
         )
     return LocalIssuer(settings.home / "issuer", settings.issuer)
 
@@ -32,8 +33,22 @@ def issue(settings: Settings, identity: Identity, hours: float) -> str:
     return local_issuer(settings).issue(identity, timedelta(hours=hours))
 
 
-class WorkerToken:
-    """The token our workers call with, renewed by itself: call it to get one that is valid."""
+def worker_token(settings: Settings) -> Callable[[], str]:
+    """Gives the token that our workers call with, each time one that is valid by then.
+
+    From BIHUAN_TOKEN_FILE, which somebody else renews, or of the local issuer. SettingsError where
+    there is neither.
+    """
+    file = settings.token_file
+    if file is None:
+        return LocalToken(settings)
+    if not file.is_file():
+        raise SettingsError(f"BIHUAN_TOKEN_FILE: there is no file {file}")
+    return lambda: file.read_text("utf-8").strip()
+
+
+class LocalToken:
+    """A token of the local issuer for our workers, renewed by itself."""
 
     def __init__(self, settings: Settings) -> None:
         self._issuer = local_issuer(settings)

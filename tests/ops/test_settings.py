@@ -91,12 +91,29 @@ def test_another_process_reads_the_same_settings(
 def test_a_token_of_ours_is_not_made_where_another_issuer_is_trusted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from ops.tokens import WorkerToken
+    from ops.tokens import worker_token
 
     monkeypatch.setenv("BIHUAN_HOME", str(tmp_path))
     monkeypatch.setenv("BIHUAN_JWKS", "https://issuer/keys")
     with pytest.raises(SettingsError, match="BIHUAN_JWKS"):
-        WorkerToken(configuration.load())
+        worker_token(configuration.load())
+
+
+def test_a_worker_takes_its_token_of_another_issuer_from_a_file_each_time(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from ops.tokens import worker_token
+
+    file = tmp_path / "token"
+    monkeypatch.setenv("BIHUAN_JWKS", "https://issuer/keys")
+    monkeypatch.setenv("BIHUAN_TOKEN_FILE", str(file))
+    with pytest.raises(SettingsError, match="BIHUAN_TOKEN_FILE"):
+        worker_token(configuration.load())
+    file.write_text("first\n")
+    token = worker_token(configuration.load())
+    assert token() == "first"
+    file.write_text("second\n")
+    assert token() == "second"
 
 
 def test_a_worker_renews_its_token_before_it_expires(
@@ -109,7 +126,7 @@ def test_a_worker_renews_its_token_before_it_expires(
     monkeypatch.setenv("BIHUAN_HOME", str(tmp_path))
     now = 1_800_000_000.0
     monkeypatch.setattr("time.time", lambda: now)
-    token = tokens.WorkerToken(configuration.load())
+    token = tokens.worker_token(configuration.load())
     first = token()
     expires = jwt.decode(first, options={"verify_signature": False})["exp"]
     now = expires - tokens.RENEW_SECONDS - 1
