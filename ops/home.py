@@ -3,9 +3,11 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO
@@ -51,6 +53,39 @@ def lock(home: Path) -> IO[str]:
     file.write(str(os.getpid()))
     file.flush()
     return file
+
+
+@contextmanager
+def passing(homes: Path, say: Callable[[str], None]) -> Iterator[Path]:
+    """A home in `homes` for one demo: gone with it, but kept for its logs when it fails."""
+    _sweep(homes, say)
+    home = homes / f"demo-{os.getpid()}"
+    try:
+        yield home
+    except Exception:
+        if any((home / "logs").glob("*")):
+            say(f"what each part said is in {home / 'logs'}, until the next demo starts")
+        raise
+    except BaseException:  # told to stop
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+    shutil.rmtree(home)
+
+
+def _sweep(homes: Path, say: Callable[[str], None]) -> None:
+    """Remove what demos left that failed or were killed; a folder's process is gone then."""
+    for run in sorted(homes.glob("demo-*/run")):
+        pid = run.parent.name.removeprefix("demo-")
+        # A pid comes again, in a container our own; and one of another container is not listed here.
+        if pid != str(os.getpid()) and pid.isdigit() and psutil.pid_exists(int(pid)):
+            continue
+        try:
+            held = lock(run.parent)
+        except AlreadyUp:
+            continue
+        stop_leftovers(run, say)
+        shutil.rmtree(run.parent)
+        held.close()
 
 
 def note_addresses(home: Path, noted: Addresses) -> None:

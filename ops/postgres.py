@@ -130,8 +130,14 @@ async def _run(command: tuple[str, ...], user: str | None, text: str = "") -> No
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
     )
-    output, _ = await process.communicate(text.encode())
+    try:
+        output, _ = await process.communicate(text.encode())
+    except asyncio.CancelledError:
+        os.killpg(process.pid, signal.SIGKILL)  # it and its children write where we clean up now
+        await process.wait()
+        raise
     if process.returncode:
         raise PartFailed(
             f"{Path(command[0]).name} failed:\n{output.decode(errors='replace').strip()}"
