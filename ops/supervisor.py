@@ -79,6 +79,15 @@ class Stack:
         """Of our own Temporal Web UI; None with somebody else's Temporal."""
         return self._ui_url
 
+    @property
+    def links(self) -> list[str]:
+        """A line for each list of loops in our own Web UI that an operator opens first."""
+        from ops import ui
+
+        if self._ui_url is None or "worker" not in self._wanted:
+            return []
+        return ui.links(self._ui_url, self.settings.temporal_namespace)
+
     def part(self, name: str) -> Running:
         """One part, with its `pid`, `state`, `restarts` and `log`. KeyError if it is not ours."""
         return self._running[name]
@@ -139,6 +148,8 @@ class Stack:
         # Each stage needs the one before; the service brings the database's schemas up to date.
         await asyncio.gather(self._start_temporal(), self._start_own("service"))
         await self._start_loops()
+        for line in self.links:
+            self._say(line)
         note_addresses(
             self.home,
             Addresses(
