@@ -86,15 +86,19 @@ def demo(
     day_seconds: Annotated[
         float, typer.Option(min=0.1, help="Real seconds that a legal day lasts.")
     ] = 1.0,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the stack up after the ledger, until Ctrl-C.")
+    ] = False,
 ) -> None:
     """Run the Kundulun pilot on a stack of its own: four enterprises, five problems.
 
-    A legal day lasts about a second; nothing else differs from production. Ends with a ledger and
-    nothing left running.
+    A legal day lasts about a second; services, loops and law are those of production. Ends with a
+    ledger and, without `--keep`, nothing left running.
 
     Example: `bihuan demo --json > ledger.json`
 
-    Next: `bihuan up`, and act on problems of your own.
+    Next: `bihuan demo --keep`, to look at the loops in the Web UI; `bihuan up`, and act on problems
+    of your own.
     """
     from ops.demo import run
 
@@ -102,6 +106,7 @@ def demo(
         run(
             configuration.load(),
             as_json=as_json,
+            keep=keep,
             scenario_file=scenario,
             day_seconds=day_seconds,
         )

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -29,12 +30,15 @@ from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from bihuan.rectification.v1 import problem_service_pb2_grpc
 from bihuan.types.v1.evidence_pb2 import Evidence
 from ops.failures import DemoFailed
+from ops.home import passing
 from ops.scenario import ACKNOWLEDGE, Attachment, Case, Scenario, Step, load
 from ops.settings import Settings
 from ops.supervisor import Stack
 from rpc.client import connect, status_of
 from rpc.identity import Identity
 from rules import SHANGHAI, Clock, as_date, legal_date
+from workflows.problem_loop import ENDED
+from workflows.problem_state import STAGES
 
 OPERATOR = Identity("demo-operator", "演示观察员", frozenset({"operator", "agency"}))
 # Legal time starts when the stack is up; embedded servers and Python mostly need less than this.
@@ -49,12 +53,24 @@ TRANSIENT = frozenset(
         grpc.StatusCode.ABORTED,
     }
 )
-STATES = {
-    pb.STATE_UNFOUNDED: "不属实",
-    pb.STATE_CLOSED: "已销号",
-}
 Answer = TypeVar("Answer")
 Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Reminder:
+    """Somebody was reminded of a deadline."""
+
+    time: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Escalation:
+    """A rung of the ladder was climbed."""
+
+    time: str
+    measure: str
 
 
 @dataclass
@@ -65,18 +81,36 @@ class Outcome:
     enterprise: str
     problem: str = ""
     stages: list[dict[str, str]] = field(default_factory=list)
-    reminders: list[str] = field(default_factory=list)
-    escalations: list[str] = field(default_factory=list)
+    reminders: list[Reminder] = field(default_factory=list)
+    escalations: list[Escalation] = field(default_factory=list)
     final_state: str = ""
 
 
 @dataclass(frozen=True)
+class LedgerRow:
+    """One item of an enterprise's ledger (整改台账); `state` is that of its problem."""
+
+    enterprise: str
+    problem: str
+    title: str
+    item: str
+    finding: str
+    measure: str
+    responsible_unit: str
+    due_date: str
+    late: bool
+    round: int
+    state: str
+
+
+@dataclass(frozen=True)
 class Report:
-    """What became of a scenario: its problems, and counts of events by type and of workflows."""
+    """What became of a scenario: its problems, ledger, events counted by type, and workflows."""
 
     scenario: str
     day_seconds: float
     problems: list[Outcome]
+    ledger: list[LedgerRow]
     events: Mapping[str, int]
     workflows: int
 
@@ -85,31 +119,37 @@ async def run(
     settings: Settings,
     *,
     as_json: bool = False,
+    keep: bool = False,
     scenario_file: Path | None = None,
     day_seconds: float = 1.0,
 ) -> None:
-    """Start a stack of its own, play, print the ledger, stop the stack. Raises DemoFailed."""
+    """Start a stack of its own, play, print the ledger, stop the stack. Raises DemoFailed.
+
+    keep: leave the stack up after the ledger, until cancelled.
+    """
     scenario = load(scenario_file or _built_in())
     console = Console(stderr=as_json, highlight=False)
     say = partial(console.print, markup=False, soft_wrap=True)
     clock = demo_clock(scenario, day_seconds)
-    home = settings.home / f"demo-{os.getpid()}"
     say(
         f"{scenario.name}：演示时钟，一个法定日约 {day_seconds:g} 秒（a legal day lasts {day_seconds:g} s）"
     )
-    settings = settings.model_copy(update={"home": home, "clock": str(clock)})
-    async with Stack(settings, say=say) as stack:
-        say(f"Web UI {stack.ui_url or stack.temporal_address} · gRPC {stack.grpc_address}")
-        clock = await in_time(scenario, stack, clock, say)
-        report = await Demo(scenario, stack, clock, say).play()
-        if as_json:
-            print(json.dumps(asdict(report), ensure_ascii=False, indent=2))
-        else:
-            console.print(await ledger(scenario, stack))
-            console.print(summary(report))
-            say(f"Web UI {stack.ui_url or stack.temporal_address}")
-    # Kept after a failure, for its logs.
-    shutil.rmtree(home)
+    with passing(settings.home, say) as home:
+        settings = settings.model_copy(update={"home": home, "clock": str(clock)})
+        async with Stack(settings, say=say) as stack:
+            say(f"gRPC {stack.grpc_address}")
+            clock = await in_time(scenario, stack, clock, say)
+            report = await Demo(scenario, stack, clock, say).play()
+            if as_json:
+                print(json.dumps(asdict(report), ensure_ascii=False, indent=2), flush=True)
+            else:
+                console.print(ledger(report), summary(report))
+            if keep:
+                for line in stack.links:
+                    say(line)
+                say("the stack stays up; Ctrl-C stops it")
+                await asyncio.Event().wait()
+    say(f"nothing is left running; `{_command()} demo --keep` stays up for a look at the loops")
 
 
 def demo_clock(scenario: Scenario, day_seconds: float, lead: float = LEAD_SECONDS) -> Clock:
@@ -159,6 +199,7 @@ class Demo:
                 self._scenario.name,
                 self._clock.day_seconds,
                 list(self._outcomes.values()),
+                await self._ledger(),
                 dict(sorted(self._events.items())),
                 workflows,
             )
@@ -241,14 +282,14 @@ class Demo:
         outcome.stages.append({"event": kind, "time": at})
         if kind == "ProblemEscalated":
             escalated = ev.ProblemEscalated.FromString(event.payload.value)
-            outcome.escalations.append(f"{at} {escalated.escalation.measure}")
+            outcome.escalations.append(Escalation(at, escalated.escalation.measure))
         self._say(f"{at[:10]}  {outcome.enterprise}  {outcome.key}  {kind}")
 
     def _note_reminder(self, notice: notice_pb2.NoticeSent) -> None:
         for outcome in self._outcomes.values():
             if notice.kind == notice_pb2.NOTICE_KIND_REMINDER and notice.subject == outcome.problem:
-                at = notice.send_time.ToDatetime(UTC).astimezone(SHANGHAI).isoformat()
-                outcome.reminders.append(f"{at} {notice.title}")
+                at = _iso(notice.send_time.ToDatetime(UTC))
+                outcome.reminders.append(Reminder(at, notice.title))
                 self._say(f"{at[:10]}  {outcome.enterprise}  {outcome.key}  {notice.title}")
 
     def _outcome_of(self, event: feed_pb.Event) -> Outcome | None:
@@ -273,9 +314,19 @@ class Demo:
             request = rpc_pb.GetProblemRequest(name=outcome.problem)
             problem = await _persist(partial(stub.GetProblem, request))
             outcome.final_state = pb.State.Name(problem.state)
-            if problem.state not in STATES:
+            if problem.state not in ENDED:
                 left.append(f"{outcome.key} is in {outcome.final_state}")
         return left
+
+    async def _ledger(self) -> list[LedgerRow]:
+        """The ledgers of all enterprises, one after the other."""
+        stub = problem_service_pb2_grpc.ProblemServiceStub(self._channel(OPERATOR))
+        rows = []
+        for company in self._scenario.enterprises.values():
+            request = rpc_pb.GetLedgerRequest(enterprise=company.uscc, page_size=500)
+            answer = await _persist(partial(stub.GetLedger, request))
+            rows += [_ledger_row(company.display_name, row) for row in answer.rows]
+        return rows
 
     async def _await_workflows(self) -> int:
         """Wait until every loop has ended; how many there were."""
@@ -319,7 +370,7 @@ class Demo:
         await asyncio.sleep((self._clock.real(legal) - datetime.now(UTC)).total_seconds())
 
     def _legal(self, real: datetime) -> str:
-        return self._clock.legal(real).astimezone(SHANGHAI).isoformat(timespec="seconds")
+        return _iso(self._clock.legal(real))
 
     def _request_id(self, step_id: str) -> str:
         return str(uuid5(NAMESPACE_URL, f"{self._run}/{step_id}"))
@@ -331,34 +382,36 @@ class Demo:
         return self._channels[identity.subject]
 
 
-async def ledger(scenario: Scenario, stack: Stack) -> Table:
+def ledger(report: Report) -> Table:
     """The enterprises' rectification ledgers as one table."""
-    table = Table(title=f"{scenario.name}  整改台账", show_lines=True)
+    table = Table(title=f"{report.scenario}  整改台账", show_lines=True)
     for column in ("企业", "问题", "整改措施", "责任单位", "逾期", "轮次", "状态"):
         table.add_column(column, overflow="fold")
     table.add_column("期限", no_wrap=True)
-    async with connect(stack.grpc_address, stack.token(OPERATOR)) as channel:
-        stub = problem_service_pb2_grpc.ProblemServiceStub(channel)
-        for company in scenario.enterprises.values():
-            answer = await stub.GetLedger(rpc_pb.GetLedgerRequest(enterprise=company.uscc))
-            for row in answer.rows:
-                table.add_row(
-                    company.display_name,
-                    row.title,
-                    row.item.measure,
-                    row.item.responsible_unit,
-                    "是" if row.item.late else "",
-                    str(row.round),
-                    STATES.get(row.problem_state, pb.State.Name(row.problem_state)),
-                    str(as_date(row.item.deadline.due_date)),
-                )
+    for row in report.ledger:
+        table.add_row(
+            row.enterprise,
+            row.title,
+            row.measure,
+            row.responsible_unit,
+            "是" if row.late else "",
+            str(row.round),
+            _label(row.state),
+            row.due_date,
+        )
     return table
 
 
 def summary(report: Report) -> Table:
     """What became of each problem, and the counts."""
-    events = sum(report.events.values())
-    table = Table(title=f"{events} events, {report.workflows} loops, all ended")
+    shown = sum(len(outcome.stages) for outcome in report.problems)
+    reminders = sum(len(outcome.reminders) for outcome in report.problems)
+    total = sum(report.events.values())
+    table = Table(
+        title=f"{total} events: {shown} of problems and {reminders} reminders, as shown above; "
+        f"{total - shown - reminders} other notices sent, read or acknowledged. "
+        f"{report.workflows} loops, all ended"
+    )
     for column in ("问题", "企业", "经过", "提醒", "升级", "结果"):
         table.add_column(column, overflow="fold")
     for outcome in report.problems:
@@ -367,10 +420,35 @@ def summary(report: Report) -> Table:
             outcome.enterprise,
             f"{outcome.stages[0]['time'][:10]} 至 {outcome.stages[-1]['time'][:10]}",
             str(len(outcome.reminders)),
-            "\n".join(line.partition(" ")[2] for line in outcome.escalations),
-            outcome.final_state.removeprefix("STATE_"),
+            "\n".join(each.measure for each in outcome.escalations),
+            _label(outcome.final_state),
         )
     return table
+
+
+def _ledger_row(enterprise: str, row: rpc_pb.LedgerRow) -> LedgerRow:
+    return LedgerRow(
+        enterprise=enterprise,
+        problem=row.problem,
+        title=row.title,
+        item=row.item.id,
+        finding=row.item.finding,
+        measure=row.item.measure,
+        responsible_unit=row.item.responsible_unit,
+        due_date=as_date(row.item.deadline.due_date).isoformat(),
+        late=row.item.late,
+        round=row.round,
+        state=pb.State.Name(row.problem_state),
+    )
+
+
+def _label(state: str) -> str:
+    """A state as people call it; other programs get its name in the enum."""
+    return STAGES[pb.State.Value(state)]
+
+
+def _iso(time: datetime) -> str:
+    return time.astimezone(SHANGHAI).isoformat(timespec="seconds")
 
 
 def _workflow_id(outcome: Outcome) -> str:
@@ -396,6 +474,12 @@ async def _parts(attachment: Attachment) -> AsyncIterator[evidence_pb.UploadEvid
     )
     yield evidence_pb.UploadEvidenceRequest(header=header)
     yield evidence_pb.UploadEvidenceRequest(chunk=attachment.text.encode())
+
+
+def _command() -> str:
+    """How to call us from here; `make demo` does so without the environment being active."""
+    beside = Path(sys.executable).with_name("bihuan")
+    return "bihuan" if shutil.which("bihuan") else os.path.relpath(beside)
 
 
 def _built_in() -> Path:
