@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test lint gen lock clean
+.PHONY: help demo up tools test lint gen lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -31,10 +31,12 @@ demo: $(VENV)/.run ## watch four enterprises go through the loop, on a real stac
 up: $(VENV)/.run ## keep the stack up until Ctrl-C
 	@$(BIN)/bihuan up
 
-test: $(VENV)/.dev ## run every test
+tools: $(VENV)/.dev ## install the tools of tests and schema into .venv, buf among them
+
+test: tools ## run every test
 	@$(BIN)/python -m pytest
 
-lint: $(VENV)/.dev ## style, types, schema
+lint: tools ## style, types, schema
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
