@@ -41,7 +41,9 @@ def take(url: str, file: Path, browser: str) -> None:
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=list(QUIET))
-        page = chromium.new_page(viewport={"width": 1600, "height": 560}, locale="zh-CN")
+        page = chromium.new_page(
+            viewport={"width": 1600, "height": 560}, locale="zh-CN", timezone_id="Asia/Shanghai"
+        )
         page.goto(f"{url}/namespaces/default/workflows")
         columns = json.dumps({"default": [{"label": label} for label in COLUMNS]})
         page.evaluate("([key, value]) => localStorage.setItem(key, value)", [REMEMBERED, columns])
