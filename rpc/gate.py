@@ -56,7 +56,7 @@ class Gate(grpc.aio.ServerInterceptor):
         """The handler behind the gate, taking raw bytes; None, so UNIMPLEMENTED, if unknown."""
         path = handler_call_details.method
         handler = await continuation(handler_call_details)
-        if path.split("/")[1] in OPEN_SERVICES:
+        if path.removeprefix("/").partition("/")[0] in OPEN_SERVICES:
             return handler
         method = self.methods.get(path)
         if handler is None or method is None:

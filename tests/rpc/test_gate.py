@@ -192,8 +192,9 @@ async def test_an_upload_has_no_deadline_of_ours(served):
     assert reply.title == "a+b"
 
 
-async def test_an_unknown_method_is_unimplemented(served):
-    error = await call(served, path="/bihuan.test.v1.EchoService/Nothing")
+@pytest.mark.parametrize("path", ["/bihuan.test.v1.EchoService/Nothing", "foo", "/", "//", "/foo"])
+async def test_an_unknown_method_is_unimplemented(served, path):
+    error = await call(served, path=path)
     assert kind(error) == "UNIMPLEMENTED UNIMPLEMENTED"
 
 
