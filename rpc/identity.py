@@ -2,24 +2,45 @@
 
 import asyncio
 import logging
+import math
+import re
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jwt
 
-from rpc.errors import unauthenticated, unavailable
+from rpc.errors import permission_denied, unauthenticated, unavailable
 
 AUDIENCE = "bihuan"
 ALGORITHMS = frozenset({"EdDSA", "RS256"})
 LEEWAY_SECONDS = 10
+FETCH_SECONDS = 5.0
+MOST_KEY_BYTES = 1 << 20
+ENTERPRISE_ROLE = "enterprise"
+MOST_CHARACTERS = 500  # as the log takes of an actor
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+# Besides what PyJWT says itself: other claims than agreed, numbers and nesting beyond all bounds.
+MALFORMED = (
+    jwt.InvalidTokenError,
+    LookupError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
 
 log = logging.getLogger(__name__)
+
+
+class Unscoped(ValueError):
+    """Role `enterprise` without saying whose people they are: it would see everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +48,9 @@ class Identity:
     """A caller. Roles name entries of rpc/roles.yaml.
 
     agency and enterprise are unified social credit codes (USCC): an enterprise's own people carry
-    the one, officers the other, citizens and machines neither.
+    the one, officers the other, citizens and machines neither. Whoever carries `enterprise` is held
+    to that enterprise, whatever the roles. `expires_at`, in Unix seconds, ends long calls.
+    Unscoped, or ValueError for texts that the log could not hold: no such identity can be.
     """
 
     subject: str
@@ -35,6 +58,18 @@ class Identity:
     roles: frozenset[str] = frozenset()
     agency: str = ""
     enterprise: str = ""
+    expires_at: float = field(default=math.inf, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.subject:
+            raise ValueError("the subject is empty")
+        for text in (self.subject, self.name, self.agency, self.enterprise, *self.roles):
+            if len(text) > MOST_CHARACTERS or CONTROL.search(text):
+                raise ValueError(
+                    f"{text[:40]!r} is over {MOST_CHARACTERS} characters or has control characters"
+                )
+        if ENTERPRISE_ROLE in self.roles and not self.enterprise:
+            raise Unscoped("role enterprise needs the credit code of the caller's own enterprise")
 
 
 _current: ContextVar[Identity] = ContextVar("identity")
@@ -60,6 +95,17 @@ def acting_as(identity: Identity) -> Iterator[None]:
         _current.reset(token)
 
 
+def require_unscoped() -> None:
+    """PERMISSION_DENIED for an enterprise's people, where answers cannot be held to its own."""
+    own = current_identity().enterprise
+    if own:
+        raise permission_denied(
+            "OTHER_ENTERPRISE",
+            "this tells of every enterprise, the caller is of one",
+            enterprise=own,
+        )
+
+
 class TokenVerifier:
     """Verifies bearer tokens: JWT signed with EdDSA or RS256 by a key of the issuer's JWKS.
 
@@ -82,7 +128,8 @@ class TokenVerifier:
     async def verify(self, token: str) -> Identity:
         """The identity that `token` proves.
 
-        UNAUTHENTICATED TOKEN_INVALID or TOKEN_EXPIRED, without saying which check failed;
+        UNAUTHENTICATED TOKEN_INVALID or TOKEN_EXPIRED, without saying which check failed, and
+        ENTERPRISE_MISSING for role enterprise without the claim that says which one;
         UNAVAILABLE KEYS_UNAVAILABLE while the issuer's keys have never been read.
         """
         try:
@@ -100,7 +147,9 @@ class TokenVerifier:
             return _identity(claims)
         except jwt.ExpiredSignatureError:
             raise unauthenticated("TOKEN_EXPIRED", "the token has expired") from None
-        except (jwt.InvalidTokenError, LookupError, TypeError) as error:
+        except Unscoped as error:
+            raise unauthenticated("ENTERPRISE_MISSING", f"{error}, in claim `enterprise`") from None
+        except MALFORMED as error:
             log.info("token refused: %s", error)
             raise unauthenticated("TOKEN_INVALID", "the token is not valid") from None
 
@@ -116,17 +165,20 @@ def bearer_token(metadata: Mapping[str, str]) -> str:
 
 
 def _identity(claims: Mapping[str, Any]) -> Identity:
-    """The identity in verified claims; TypeError when a claim has another shape than agreed."""
+    """The identity in verified claims; TypeError or ValueError when they are not as agreed."""
     roles = claims.get("roles", [])
     texts = {name: claims.get(name, "") for name in ("sub", "name", "agency", "enterprise")}
     if not isinstance(roles, list):
         raise TypeError("roles is not a list")
     if not all(isinstance(value, str) for value in (*roles, *texts.values())):
         raise TypeError("claims of an unexpected type")
-    if not texts["sub"]:
-        raise LookupError("empty subject")
     return Identity(
-        texts["sub"], texts["name"], frozenset(roles), texts["agency"], texts["enterprise"]
+        texts["sub"],
+        texts["name"],
+        frozenset(roles),
+        texts["agency"],
+        texts["enterprise"],
+        float(claims["exp"]) + LEEWAY_SECONDS,
     )
 
 

@@ -19,8 +19,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from google.rpc import code_pb2
 from rpc.errors import StatusError
-from rpc.identity import Identity, TokenVerifier, acting_as, current_identity
+from rpc.identity import (
+    LEEWAY_SECONDS,
+    Identity,
+    TokenVerifier,
+    acting_as,
+    current_identity,
+)
 from rpc.issuer import LocalIssuer
 
 ISSUER = "https://id.example.cn"
@@ -134,6 +141,15 @@ FORGED = {
     "an enterprise that is a list": lambda: token(enterprise=["x"]),
 }
 
+    "a subject with a NUL": lambda: token(sub="a\x00b"),
+    "a subject with a new line": lambda: token(sub="a\nb"),
+    "a subject that is half a character": lambda: token(sub="\ud800"),
+    "a subject longer than the log takes": lambda: token(sub="x" * 501),
+    "an enterprise with a NUL": lambda: token(enterprise="\x00"),
+    "a role with a NUL": lambda: token(roles=["\x00"]),
+    "an expiry beyond all numbers": lambda: token(exp=float("inf")),
+    "an expiry that is no float": lambda: token(exp=10**400),
+    "claims nested beyond all bounds": lambda: f"{'W1tb' * 900}.e30.e30",
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
 async def test_a_forged_token_is_refused_without_saying_why(jwks, forge):
@@ -144,6 +160,27 @@ async def test_a_forged_token_is_refused_without_saying_why(jwks, forge):
 
 async def test_an_expired_token_is_told_apart(jwks):
     error = await refusal(TokenVerifier(jwks, ISSUER), token(exp=int(time.time()) - 60))
+async def test_an_enterprises_people_are_refused_unless_the_token_says_which_enterprise(jwks):
+    verifier = TokenVerifier(jwks, ISSUER)
+    people = {"roles": ["enterprise", "officer"]}
+    for claims in (people, people | {"drop": ["enterprise"]}):
+        error = await refusal(verifier, token(**claims))
+        assert (error.code, error.reason) == (code_pb2.UNAUTHENTICATED, "ENTERPRISE_MISSING")
+    uscc = "91150203MA0KDL0112"
+    assert (await verifier.verify(token(**people, enterprise=uscc))).enterprise == uscc
+
+
+def test_there_is_no_identity_of_an_enterprises_people_without_the_enterprise():
+    with pytest.raises(ValueError, match="credit code"):
+        Identity("zhang", roles=frozenset({"enterprise"}))
+
+
+async def test_an_identity_lasts_as_long_as_its_token_is_taken(jwks):
+    until = int(time.time()) + 60
+    identity = await TokenVerifier(jwks, ISSUER).verify(token(exp=until))
+    assert identity.expires_at == until + LEEWAY_SECONDS
+
+
     assert error.reason == "TOKEN_EXPIRED"
 
 
