@@ -187,6 +187,7 @@ class _KeySet:
 
     def __init__(self, source: str, refresh_seconds: float, max_age_seconds: float) -> None:
         self._source = source
+        self._public = re.sub(r"(?<=://)[^/]*@|[?#].*", "", source)  # a URL may hold secrets
         self._refresh_seconds = refresh_seconds
         self._max_age_seconds = max_age_seconds
         self._keys: dict[str, jwt.PyJWK] | None = None
@@ -211,22 +212,30 @@ class _KeySet:
     async def _refresh(self) -> None:
         """Reads the keys again; those known stay when that fails, which is logged."""
         try:
-            document = await asyncio.to_thread(_read, self._source)
-            found = jwt.PyJWKSet.from_json(document).keys
-        except (OSError, ValueError, AttributeError, jwt.PyJWTError) as error:  # of JSON lists too
-            log.warning("cannot read the token keys from %s: %s", self._source, error)
-            return
+            async with asyncio.timeout(FETCH_SECONDS):
+                document = await asyncio.to_thread(_read, self._source)
+            self._keys = _signing_keys(document)
+        except Exception as error:  # whatever a stranger's server may answer
+            why = error if isinstance(error, OSError | ValueError) else ""  # others quote the URL
+            kind = type(error).__name__
+            log.warning("cannot read the token keys from %s: %s %s", self._public, kind, why)
         finally:
             self._tried = time.monotonic()
-        self._keys = {
-            key.key_id: key
-            for key in found
-            if key.key_id and key.algorithm_name in ALGORITHMS and key.public_key_use != "enc"
-        }
+
+
+def _signing_keys(document: str) -> dict[str, jwt.PyJWK]:
+    return {
+        key.key_id: key
+        for key in jwt.PyJWKSet.from_json(document).keys
+        if key.key_id and key.algorithm_name in ALGORITHMS and key.public_key_use != "enc"
+    }
 
 
 def _read(source: str) -> str:
-    if source.startswith(("http://", "https://")):
-        with urllib.request.urlopen(source, timeout=5) as response:
-            return str(response.read(), "utf-8")
-    return Path(source).read_text()
+    if not source.startswith(("http://", "https://")):
+        return Path(source).read_text()
+    with urllib.request.urlopen(source, timeout=FETCH_SECONDS) as response:
+        document: bytes = response.read(MOST_KEY_BYTES + 1)
+    if len(document) > MOST_KEY_BYTES:
+        raise ValueError(f"over {MOST_KEY_BYTES} bytes")
+    return str(document, "utf-8")

@@ -5,11 +5,13 @@ import base64
 import hashlib
 import hmac
 import json
+import socket
 import stat
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import jwt
@@ -17,9 +19,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from google.rpc import code_pb2
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
-from google.rpc import code_pb2
 from rpc.errors import StatusError
 from rpc.identity import (
     LEEWAY_SECONDS,
@@ -139,8 +141,6 @@ FORGED = {
     "roles as text": lambda: token(roles="officer"),
     "a role that is a number": lambda: token(roles=[1]),
     "an enterprise that is a list": lambda: token(enterprise=["x"]),
-}
-
     "a subject with a NUL": lambda: token(sub="a\x00b"),
     "a subject with a new line": lambda: token(sub="a\nb"),
     "a subject that is half a character": lambda: token(sub="\ud800"),
@@ -150,6 +150,8 @@ FORGED = {
     "an expiry beyond all numbers": lambda: token(exp=float("inf")),
     "an expiry that is no float": lambda: token(exp=10**400),
     "claims nested beyond all bounds": lambda: f"{'W1tb' * 900}.e30.e30",
+}
+
 
 @pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED.keys())
 async def test_a_forged_token_is_refused_without_saying_why(jwks, forge):
@@ -158,8 +160,6 @@ async def test_a_forged_token_is_refused_without_saying_why(jwks, forge):
     assert error.__cause__ is None
 
 
-async def test_an_expired_token_is_told_apart(jwks):
-    error = await refusal(TokenVerifier(jwks, ISSUER), token(exp=int(time.time()) - 60))
 async def test_an_enterprises_people_are_refused_unless_the_token_says_which_enterprise(jwks):
     verifier = TokenVerifier(jwks, ISSUER)
     people = {"roles": ["enterprise", "officer"]}
@@ -181,6 +181,8 @@ async def test_an_identity_lasts_as_long_as_its_token_is_taken(jwks):
     assert identity.expires_at == until + LEEWAY_SECONDS
 
 
+async def test_an_expired_token_is_told_apart(jwks):
+    error = await refusal(TokenVerifier(jwks, ISSUER), token(exp=int(time.time()) - 60))
     assert error.reason == "TOKEN_EXPIRED"
 
 
@@ -247,24 +249,80 @@ async def test_known_keys_stay_while_the_issuer_is_away(jwks):
     assert await verifier.verify(token()) == OFFICER
 
 
-async def test_keys_are_read_from_a_url(jwks):
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(jwks.read_bytes())
+class Web:
+    """A web server that answers with `answer`, raw bytes, whatever it is asked."""
 
-        def log_message(self, *_):
-            pass
+    def __init__(self) -> None:
+        self.answer = b""
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/jwks?api-key=hunter2"
+        threading.Thread(target=self._serve, daemon=True).start()
 
-    web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=web.serve_forever, daemon=True).start()
-    try:
-        verifier = TokenVerifier(f"http://127.0.0.1:{web.server_port}/jwks", ISSUER)
-        assert await verifier.verify(token()) == OFFICER
-    finally:
-        web.shutdown()
-        web.server_close()
+    def give(self, body: bytes, length: int | None = None) -> None:
+        length = len(body) if length is None else length
+        self.answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (length, body)
+
+    def _serve(self) -> None:
+        while True:
+            connection, _ = self._socket.accept()
+            with connection, suppress(OSError):
+                connection.recv(4096)
+                connection.sendall(self.answer)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def web() -> Iterator[Web]:
+    server = Web()
+    yield server
+    server.close()
+
+
+async def test_keys_are_read_from_a_url(jwks, web):
+    web.give(jwks.read_bytes())
+    assert await TokenVerifier(web.url, ISSUER).verify(token()) == OFFICER
+
+
+# How a server of keys can fail, by what it sends.
+FAILURES = {
+    "an answer cut short": lambda keys, web: web.give(keys[:10], 9999),
+    "no HTTP": lambda keys, web: setattr(web, "answer", b"\x16\x03\x01 not http\r\n\r\n"),
+    "nothing": lambda keys, web: setattr(web, "answer", b""),
+    "not UTF-8": lambda keys, web: web.give(b"\xff\xfe"),
+    "a key that is a number": lambda keys, web: web.give(b'{"keys": [5]}'),
+    "a key id that is a list": lambda keys, web: web.give(
+        keys.replace(b'"kid": "ed"', b'"kid": ["ed"]')
+    ),
+    "nesting beyond all bounds": lambda keys, web: web.give(b"[" * 5000),
+    "more than anybody has keys": lambda keys, web: web.give(keys + b" " * (1 << 20)),
+}
+
+
+@pytest.mark.parametrize("fail", FAILURES.values(), ids=FAILURES)
+async def test_keys_that_cannot_be_fetched_leave_those_known_and_are_unavailable_without(
+    jwks, web, fail, caplog
+):
+    keys = jwks.read_bytes()
+    web.give(keys)
+    warm = TokenVerifier(web.url, ISSUER, max_age_seconds=0)
+    assert await warm.verify(token()) == OFFICER
+    fail(keys, web)
+    assert await warm.verify(token()) == OFFICER
+    error = await refusal(TokenVerifier(web.url, ISSUER), token())
+    assert (error.code, error.reason) == (code_pb2.UNAVAILABLE, "KEYS_UNAVAILABLE")
+    assert "cannot read the token keys from http://127.0.0.1" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+async def test_a_server_of_keys_that_drips_is_given_up(jwks, web, monkeypatch):
+    monkeypatch.setattr("rpc.identity.FETCH_SECONDS", 0.2)
+    monkeypatch.setattr("rpc.identity._read", lambda source: time.sleep(1))
+    began = time.monotonic()
+    error = await refusal(TokenVerifier(web.url, ISSUER), token())
+    assert error.reason == "KEYS_UNAVAILABLE"
+    assert time.monotonic() - began < 0.9
 
 
 async def test_the_local_issuer_is_believed_by_a_verifier_of_its_keys(tmp_path):
