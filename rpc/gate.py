@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
-from rpc.errors import STATUS_DETAILS, StatusError, permission_denied
-from rpc.identity import TokenVerifier, bearer_token, identify
+from rpc.errors import STATUS_DETAILS, StatusError, permission_denied, unauthenticated
+from rpc.identity import Identity, TokenVerifier, bearer_token, identify
 from rpc.messages import parse
 from rpc.permissions import Permissions
 from rpc.telemetry import current_trace_id
@@ -93,13 +94,14 @@ class Gate(grpc.aio.ServerInterceptor):
             raw: bytes | AsyncIterable[bytes], context: Context
         ) -> AsyncIterator[Any]:
             async with self._refusing(context):
-                await self._admit(method, context)
-                async for reply in behaviour(_read(method, raw), context):
+                identity = await self._admit(method, context)
+                replies = aiter(behaviour(_read(method, raw), context))
+                while (reply := await _next(replies, identity)) is not None:
                     yield reply
 
         return answers
 
-    async def _admit(self, method: Method, context: Context) -> None:
+    async def _admit(self, method: Method, context: Context) -> Identity:
         """Makes the caller the current identity, if it may call the method."""
         metadata: Any = context.invocation_metadata() or ()
         identity = await self.verifier.verify(bearer_token(dict(metadata)))
@@ -110,6 +112,7 @@ class Gate(grpc.aio.ServerInterceptor):
                 permission=method.permission,
             )
         identify(identity)
+        return identity
 
     @asynccontextmanager
     async def _in_time(self, raw: object, context: Context) -> AsyncIterator[None]:
@@ -152,6 +155,18 @@ def _read(method: Method, raw: bytes | AsyncIterable[bytes]) -> Any:
     if isinstance(raw, bytes):
         return parse(method.request, raw)
     return (parse(method.request, item) async for item in raw)
+
+
+async def _next(replies: AsyncIterator[Any], identity: Identity) -> Any:
+    """The next reply, None at the end; UNAUTHENTICATED once the caller's token has expired."""
+    limit = asyncio.timeout(identity.expires_at - time.time())
+    try:
+        async with limit:
+            return await anext(replies, None)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise unauthenticated("TOKEN_EXPIRED", "the token has expired meanwhile") from None
 
 
 async def _abort(context: Context, error: StatusError) -> Never:

@@ -10,7 +10,7 @@ from echo_service import ALICE, LISTENER, SECRET, Served, echo_pb2, echo_pb2_grp
 
 from rpc.client import status_of
 from rpc.errors import StatusError
-from rpc.identity import Identity
+from rpc.identity import LEEWAY_SECONDS, Identity
 from rpc.issuer import LocalIssuer
 
 Request = echo_pb2.EchoRequest
@@ -179,6 +179,13 @@ async def test_a_callers_longer_deadline_outlasts_the_servers(served):
 async def test_a_stream_has_no_deadline_of_ours(served):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(call(served, act("sleep"), path=REPEAT), 1.0)
+
+
+async def test_a_stream_ends_when_its_token_expires(fresh):
+    soon = fresh.issuer.issue(ALICE, timedelta(seconds=2 - LEEWAY_SECONDS))
+    error = await asyncio.wait_for(call(fresh, act("sleep"), bearer(soon), REPEAT), 5)
+    assert kind(error) == "UNAUTHENTICATED TOKEN_EXPIRED"
+    await asyncio.wait_for(fresh.servicer.cancelled.wait(), 5)
 
 
 async def test_an_upload_has_no_deadline_of_ours(served):

@@ -59,7 +59,8 @@ class FeedServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FollowEvents(self, request, context):
-        """Follows the log without end: what is there, then what comes.
+        """Follows the log: what is there, then what comes, until the caller's token expires. The stream then ends
+        with UNAUTHENTICATED TOKEN_EXPIRED: follow on from the last position, with a new token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

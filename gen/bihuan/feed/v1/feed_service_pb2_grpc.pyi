@@ -19,7 +19,9 @@ class FeedServiceStub:
     ReadEvents: _aio.UnaryUnaryMultiCallable[_feed_service_pb2.ReadEventsRequest, _feed_service_pb2.ReadEventsResponse]
     """Reads a page."""
     FollowEvents: _aio.UnaryStreamMultiCallable[_feed_service_pb2.FollowEventsRequest, _feed_service_pb2.FollowEventsResponse]
-    """Follows the log without end: what is there, then what comes."""
+    """Follows the log: what is there, then what comes, until the caller's token expires. The stream then ends
+    with UNAUTHENTICATED TOKEN_EXPIRED: follow on from the last position, with a new token.
+    """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
     """The log, readable from any position."""
@@ -38,6 +40,8 @@ class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _feed_service_pb2.FollowEventsRequest,
         context: _aio.ServicerContext[_feed_service_pb2.FollowEventsRequest, _abc.AsyncIterator[_feed_service_pb2.FollowEventsResponse]],
     ) -> _abc.AsyncIterator[_feed_service_pb2.FollowEventsResponse]:
-        """Follows the log without end: what is there, then what comes."""
+        """Follows the log: what is there, then what comes, until the caller's token expires. The stream then ends
+        with UNAUTHENTICATED TOKEN_EXPIRED: follow on from the last position, with a new token.
+        """
 
 def add_FeedServiceServicer_to_server(servicer: FeedServiceServicer, server: _aio.Server) -> None: ...
