@@ -20,7 +20,7 @@ M = TypeVar("M", bound=Message)
 
 
 def parse(kind: type[M], data: bytes) -> M:
-    """The valid request in `data`.
+    """The valid request in `data`. What a newer caller says in fields unknown here is left out.
 
     INVALID_ARGUMENT with the dotted paths of the fields at fault: INVALID_REQUEST when rules of
     protovalidate are broken, NOT_UTF8 for text in another encoding, MALFORMED_REQUEST otherwise.
@@ -29,6 +29,7 @@ def parse(kind: type[M], data: bytes) -> M:
         message = kind.FromString(data)
     except DecodeError:
         raise _unreadable(cast(Descriptor, kind.DESCRIPTOR), data) from None
+    message.DiscardUnknownFields()  # in all its parts; stored, they could mean anything later
     check(message)
     return message
 

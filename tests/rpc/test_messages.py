@@ -113,5 +113,16 @@ def test_broken_rules_are_told_by_the_path_of_each_field(request_, paths):
     assert error.message.startswith(f"{paths[0]}: ")
 
 
+def test_fields_unknown_here_are_left_out_wherever_they_are():
+    unknown = b"\xfa\x01\x05hello"  # field 31
+    part = EchoRequest(title="x", items=[Item(part=Item())], labels={"k": Item()})
+    for message in (part.items[0].part, part.items[0], part.labels["k"], part):
+        message.MergeFromString(unknown)
+    data = part.SerializeToString()
+    assert data.count(b"hello") == 4
+    expected = EchoRequest(title="x", items=[Item(part=Item())], labels={"k": Item()})
+    assert parse(EchoRequest, data).SerializeToString() == expected.SerializeToString()
+
+
 def test_a_credit_code_with_the_right_check_character_is_valid():
     assert parse(EchoRequest, EchoRequest(title="x", uscc="91350100M000100Y43").SerializeToString())

@@ -173,6 +173,19 @@ async def test_a_bad_field_is_named_and_nothing_is_recorded(
     assert await events(open_bureau) == []
 
 
+async def test_fields_unknown_here_neither_reach_the_log_nor_make_another_request(
+    open_bureau: Bureau,
+) -> None:
+    reporter, plain = open_bureau.client("reporter"), report()
+    newer = rpc_pb.ReportProblemRequest.FromString(plain.SerializeToString())
+    for part in (newer, newer.location, newer.enterprise):
+        part.MergeFromString(b"\xfa\x01\x05hello")  # field 31
+    answer = await reporter.problems.ReportProblem(newer)
+    assert await reporter.problems.ReportProblem(plain) == answer
+    (event,) = await events(open_bureau)
+    assert b"hello" not in event.payload.value + answer.SerializeToString()
+
+
 async def test_a_wrong_role_is_refused(open_bureau: Bureau) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await open_bureau.client("assessor").problems.ReportProblem(report())
