@@ -1,10 +1,13 @@
 """Carries out one command on one aggregate: claim, load, decide, append, project, answer.
 
 All of it is one transaction, so a fact, what queries see of it and the answer to its request stand or
-fall together.
+fall together. A command that does not say which version it was decided on, and loses a race, is carried
+out again from the start.
 """
 
+import asyncio
 import hashlib
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -16,9 +19,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventstore import EventStore, Metadata, NewEvent, RequestReused, WrongExpectedVersion
 from rpc.causation import current_causation
-from rpc.errors import StatusError, aborted, already_exists, not_found
+from rpc.errors import StatusError, aborted, already_exists, invalid_argument, not_found
 from rpc.identity import current_identity
 from rpc.telemetry import current_traceparent
+
+# An event goes to its loop as JSON, several times its size, in a message of at most 2 MB.
+MOST_EVENT_BYTES = 256 << 10
+ATTEMPTS = 10
+LONGEST_PAUSE_SECONDS = 0.02  # before the second attempt, and so much more before each further one
 
 
 class Resource(Protocol):
@@ -73,7 +81,9 @@ class Commands(Generic[State]):
         """The state after `command`, or the first answer if its request_id was seen before.
 
         Raises StatusError: NOT_FOUND, ABORTED with the current etag, ALREADY_EXISTS for a request_id
-        used for something else, and what `decide` raises. Nothing is recorded then.
+        used for something else, INVALID_ARGUMENT for an event over MOST_EVENT_BYTES, and what
+        `decide` raises. Nothing is recorded then. `decide` is asked again, up to ATTEMPTS times in
+        all, when a command without an etag loses a race.
         """
         return await self._run(name, command, decide, must_exist=True)
 
@@ -84,18 +94,27 @@ class Commands(Generic[State]):
         decide: Callable[[State], Sequence[Message]],
         must_exist: bool,
     ) -> State:
+        attempt = 1
+        while True:
+            try:
+                return await self._answer(name, command, decide, must_exist)
+            except WrongExpectedVersion as error:
+                if _etag(command) or attempt == ATTEMPTS:
+                    raise _conflict(name, str(error.actual)) from error
+            await asyncio.sleep(random.uniform(0, attempt * LONGEST_PAUSE_SECONDS))
+            attempt += 1
+
+    async def _answer(
+        self,
+        name: str,
+        command: Message,
+        decide: Callable[[State], Sequence[Message]],
+        must_exist: bool,
+    ) -> State:
         caller = current_identity().subject
         request_id = UUID(command.request_id)  # type: ignore[attr-defined]  # validated before
-        method = command.DESCRIPTOR.full_name
         async with self._store.engine.begin() as conn:
-            try:
-                known = await self._store.claim(conn, caller, request_id, method, _digest(command))
-            except RequestReused as error:
-                raise already_exists(
-                    "REQUEST_ID_REUSED",
-                    "this request_id was used for another request",
-                    request_id=str(request_id),
-                ) from error
+            known = await self._claim(conn, caller, request_id, command)
             if known is not None:
                 answer = self._aggregate.blank(name)
                 answer.ParseFromString(known)
@@ -106,6 +125,19 @@ class Commands(Generic[State]):
             )
         self._store.announce()
         return state
+
+    async def _claim(
+        self, conn: AsyncConnection, caller: str, request_id: UUID, command: Message
+    ) -> bytes | None:
+        method = command.DESCRIPTOR.full_name
+        try:
+            return await self._store.claim(conn, caller, request_id, method, _digest(command))
+        except RequestReused as error:
+            raise already_exists(
+                "REQUEST_ID_REUSED",
+                "this request_id was used for another request",
+                request_id=str(request_id),
+            ) from error
 
     async def _do(
         self,
@@ -118,27 +150,18 @@ class Commands(Generic[State]):
         state, version = await self.load(conn, name)
         if must_exist and not version:
             raise not_found("bihuan.dev/" + type(state).__name__, name)
-        wanted = getattr(command, "etag", "")
-        if wanted and wanted != state.etag:
+        if _etag(command) not in ("", state.etag):
             raise _conflict(name, state.etag)
         events = decide(state)
         if not events:
             return state
-        try:
-            version = await self._store.append(
-                conn,
-                self._aggregate.stream(name),
-                version,
-                [
-                    NewEvent(
-                        event.DESCRIPTOR.full_name, event.SerializeToString(deterministic=True)
-                    )
-                    for event in events
-                ],
-                _metadata(self._aggregate.key(name), command),
-            )
-        except WrongExpectedVersion as error:
-            raise _conflict(name, str(error.actual)) from error
+        version = await self._store.append(
+            conn,
+            self._aggregate.stream(name),
+            version,
+            [_new(event) for event in events],
+            _metadata(self._aggregate.key(name), command),
+        )
         for event in events:
             state = self._aggregate.evolve(state, event)
         state.etag = str(version)
@@ -160,6 +183,26 @@ def decode(type_name: str, data: bytes) -> Message:
     """An event as a message. KeyError if no module loaded defines `type_name`."""
     descriptor = descriptor_pool.Default().FindMessageTypeByName(type_name)
     return message_factory.GetMessageClass(descriptor).FromString(data)
+
+
+def _new(event: Message) -> NewEvent:
+    data = event.SerializeToString(deterministic=True)
+    if len(data) > MOST_EVENT_BYTES:
+        kind = event.DESCRIPTOR.name
+        raise invalid_argument(
+            "EVENT_TOO_LARGE",
+            f"this would record a {kind} of {len(data)} bytes, over {MOST_EVENT_BYTES}: put fewer "
+            "items or less text into one command and the rest into another, long texts in evidence",
+            event=kind,
+            bytes=str(len(data)),
+            most_bytes=str(MOST_EVENT_BYTES),
+        )
+    return NewEvent(event.DESCRIPTOR.full_name, data)
+
+
+def _etag(command: Message) -> str:
+    """The version that the command was decided on, empty for any."""
+    return str(getattr(command, "etag", ""))
 
 
 def _conflict(name: str, etag: str) -> StatusError:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import grpc.aio
@@ -12,8 +13,10 @@ from google.rpc import code_pb2
 from bihuan.feed.v1 import feed_service_pb2 as feed_pb
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
+from bihuan.types.v1.evidence_pb2 import Evidence
 from rpc.client import status_of
 from tests.bureau import ENTERPRISE, Bureau, bureau, item, report
+from tests.services.calls import refused
 
 
 @pytest.fixture
@@ -115,9 +118,9 @@ async def test_a_hundred_duplicates_make_one_event_and_equal_answers(open_bureau
 async def test_a_request_id_cannot_be_used_for_something_else(open_bureau: Bureau) -> None:
     reporter, request_id = open_bureau.client("reporter"), rid()
     await reporter.problems.ReportProblem(report(request_id))
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await reporter.problems.ReportProblem(report(request_id, title="别的问题"))
-    status = status_of(refused.value)
+    status = status_of(refusal.value)
     assert (status.code, status.reason) == (code_pb2.ALREADY_EXISTS, "REQUEST_ID_REUSED")
     assert len(await events(open_bureau)) == 1
 
@@ -149,6 +152,82 @@ async def test_of_two_officers_racing_one_wins_and_the_other_gets_the_etag(
     assert status.metadata["etag"] == won.etag == "2"
 
 
+async def rectifying(open_: Bureau, *items: rpc_pb.ItemDraft) -> pb.Problem:
+    """A problem whose rectification is ordered."""
+    officer = open_.client("officer")
+    problem = await open_.client("reporter").problems.ReportProblem(report())
+    await officer.problems.VerifyProblem(verification(problem))
+    ordered: pb.Problem = await officer.problems.OrderRectification(order(problem, *items))
+    return ordered
+
+
+def verification(problem: pb.Problem, **fields: Any) -> rpc_pb.VerifyProblemRequest:
+    return rpc_pb.VerifyProblemRequest(
+        request_id=rid(),
+        name=problem.name,
+        result=rpc_pb.VerifyProblemRequest.RESULT_CONFIRMED,
+        reasons="属实",
+        **fields,
+    )
+
+
+def order(problem: pb.Problem, *items: rpc_pb.ItemDraft) -> rpc_pb.OrderRectificationRequest:
+    return rpc_pb.OrderRectificationRequest(
+        request_id=rid(), name=problem.name, items=items or [item()], legal_basis="生态环境法典"
+    )
+
+
+def submission(problem: pb.Problem, *evidence: Evidence, **fields: Any) -> Any:
+    return rpc_pb.SubmitRectificationRequest(
+        request_id=rid(), name=problem.name, statement="已整改", evidence=evidence, **fields
+    )
+
+
+async def test_commands_without_an_etag_that_race_are_all_carried_out(open_bureau: Bureau) -> None:
+    problem = await rectifying(open_bureau, *(item() for _ in range(5)))
+    enterprise = open_bureau.enterprise()
+    evidence = await enterprise.upload()
+    requests = [submission(problem, evidence, item_ids=[str(n)]) for n in range(1, 6)]
+    # Each is sent twice, so that twins race as well.
+    answers = await asyncio.gather(
+        *(enterprise.problems.SubmitRectification(request) for request in requests * 2)
+    )
+    assert [answer.etag for answer in answers[:5]] == [answer.etag for answer in answers[5:]]
+    assert sorted(answer.etag for answer in answers[:5]) == ["4", "5", "6", "7", "8"]
+    names = [event.payload.TypeName().rpartition(".")[2] for event in await events(open_bureau)]
+    assert names[3:] == ["RectificationSubmitted"] * 5
+
+
+async def test_a_command_that_a_race_made_impossible_is_refused_for_the_state_found(
+    open_bureau: Bureau,
+) -> None:
+    problem = await open_bureau.client("reporter").problems.ReportProblem(report())
+    verifiers = [open_bureau.client("verifier", subject=who) for who in ("甲", "乙", "丙")]
+    answers = await asyncio.gather(
+        *(each.problems.VerifyProblem(verification(problem)) for each in verifiers),
+        return_exceptions=True,
+    )
+    lost = [status_of(each) for each in answers if isinstance(each, grpc.aio.AioRpcError)]
+    assert [(each.reason, each.metadata["state"]) for each in lost] == [
+        ("NOT_AWAITING_VERIFICATION", "STATE_CONFIRMED")
+    ] * 2
+
+
+async def test_an_event_too_large_for_its_loop_is_refused_and_its_request_id_is_free(
+    open_bureau: Bureau,
+) -> None:
+    problem = await open_bureau.client("reporter").problems.ReportProblem(report())
+    officer = open_bureau.client("officer")
+    await officer.problems.VerifyProblem(verification(problem))
+    request = order(problem, *(item("改" * 1000) for _ in range(100)))
+    status = await refused(officer.problems.OrderRectification(request))
+    assert (status.code, status.reason) == (code_pb2.INVALID_ARGUMENT, "EVENT_TOO_LARGE")
+    assert "fewer items" in status.message
+    assert len(await events(open_bureau)) == 2
+    del request.items[50:]
+    assert len((await officer.problems.OrderRectification(request)).items) == 50
+
+
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
@@ -165,9 +244,9 @@ async def test_of_two_officers_racing_one_wins_and_the_other_gets_the_etag(
 async def test_a_bad_field_is_named_and_nothing_is_recorded(
     open_bureau: Bureau, fields: dict[str, object], path: str
 ) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await open_bureau.client("reporter").problems.ReportProblem(report(**fields))
-    status = status_of(refused.value)
+    status = status_of(refusal.value)
     assert status.code == code_pb2.INVALID_ARGUMENT
     assert [violation[0] for violation in status.violations] == [path]
     assert await events(open_bureau) == []
@@ -187,9 +266,9 @@ async def test_fields_unknown_here_neither_reach_the_log_nor_make_another_reques
 
 
 async def test_a_wrong_role_is_refused(open_bureau: Bureau) -> None:
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await open_bureau.client("assessor").problems.ReportProblem(report())
-    assert status_of(refused.value).code == code_pb2.PERMISSION_DENIED
+    assert status_of(refusal.value).code == code_pb2.PERMISSION_DENIED
 
 
 @pytest.mark.parametrize(
@@ -206,9 +285,9 @@ async def test_an_enterprise_reports_nothing_but_its_own_problems(
     open_bureau: Bureau, fields: dict[str, object], reason: str
 ) -> None:
     enterprise, own = open_bureau.enterprise(), {"source": pb.SOURCE_SELF_REPORT}
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await enterprise.problems.ReportProblem(report(**{**own, **fields}))
-    assert status_of(refused.value).reason == reason
+    assert status_of(refusal.value).reason == reason
     assert await events(open_bureau) == []
     problem = await enterprise.problems.ReportProblem(report(**own))
     assert problem.reporter == f"ent-{ENTERPRISE.uscc}"
@@ -217,14 +296,14 @@ async def test_an_enterprise_reports_nothing_but_its_own_problems(
 async def test_another_enterprise_sees_nothing(open_bureau: Bureau) -> None:
     problem = await open_bureau.client("reporter").problems.ReportProblem(report())
     other = open_bureau.enterprise("91350100M000100Y43")
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await other.problems.GetProblem(rpc_pb.GetProblemRequest(name=problem.name))
-    assert status_of(refused.value).code == code_pb2.NOT_FOUND
+    assert status_of(refusal.value).code == code_pb2.NOT_FOUND
     listed = await other.problems.ListProblems(rpc_pb.ListProblemsRequest())
     assert list(listed.problems) == []
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await other.problems.GetLedger(rpc_pb.GetLedgerRequest(enterprise=ENTERPRISE.uscc))
-    assert status_of(refused.value).code == code_pb2.PERMISSION_DENIED
+    assert status_of(refusal.value).code == code_pb2.PERMISSION_DENIED
 
 
 async def test_pages_cover_the_list_once_and_belong_to_their_filter(open_bureau: Bureau) -> None:
@@ -241,9 +320,9 @@ async def test_pages_cover_the_list_once_and_belong_to_their_filter(open_bureau:
     assert len(seen) == 7
     assert set(seen) == names
     request.filter.overdue = True
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await reporter.problems.ListProblems(request)
-    assert status_of(refused.value).reason == "PAGE_TOKEN_INVALID"
+    assert status_of(refusal.value).reason == "PAGE_TOKEN_INVALID"
 
 
 async def test_evidence_must_be_uploaded_first(open_bureau: Bureau) -> None:
@@ -258,9 +337,9 @@ async def test_evidence_must_be_uploaded_first(open_bureau: Bureau) -> None:
         reasons="属实",
         evidence=[evidence],
     )
-    with pytest.raises(grpc.aio.AioRpcError) as refused:
+    with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await officer.problems.VerifyProblem(request)
-    status = status_of(refused.value)
+    status = status_of(refusal.value)
     assert (status.reason, status.metadata["field"]) == (
         "EVIDENCE_NOT_UPLOADED",
         "evidence[0].sha256",

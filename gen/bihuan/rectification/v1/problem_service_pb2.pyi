@@ -208,7 +208,7 @@ class OrderRectificationRequest(_message.Message):
     """Law and article."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemDraft]:
-        """What to put right."""
+        """What to put right: 256 KiB in all with their deadlines, or EVENT_TOO_LARGE."""
 
     def __init__(
         self,
@@ -483,7 +483,7 @@ class ReopenProblemRequest(_message.Message):
     """Law and article."""
     @_builtins.property
     def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___ItemDraft]:
-        """What to put right in the new round."""
+        """What to put right in the new round: 256 KiB in all with their deadlines, or EVENT_TOO_LARGE."""
 
     def __init__(
         self,

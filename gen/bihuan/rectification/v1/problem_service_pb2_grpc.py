@@ -29,7 +29,9 @@ if _version_not_supported:
 class ProblemServiceStub:
     """Problems from report to closure. Every command takes a request_id (AIP-155): the same id again gives
     the first answer again. A move that the state forbids is FAILED_PRECONDITION with the state found; an
-    etag that is not current is ABORTED with the current one.
+    etag that is not current is ABORTED with the current one. A command without an etag is decided again
+    when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
+    EVENT_TOO_LARGE.
     """
 
     def __init__(self, channel):
@@ -123,7 +125,9 @@ class ProblemServiceStub:
 class ProblemServiceServicer:
     """Problems from report to closure. Every command takes a request_id (AIP-155): the same id again gives
     the first answer again. A move that the state forbids is FAILED_PRECONDITION with the state found; an
-    etag that is not current is ABORTED with the current one.
+    etag that is not current is ABORTED with the current one. A command without an etag is decided again
+    when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
+    EVENT_TOO_LARGE.
     """
 
     def ReportProblem(self, request, context):
@@ -332,7 +336,9 @@ def add_ProblemServiceServicer_to_server(servicer, server):
 class ProblemService:
     """Problems from report to closure. Every command takes a request_id (AIP-155): the same id again gives
     the first answer again. A move that the state forbids is FAILED_PRECONDITION with the state found; an
-    etag that is not current is ABORTED with the current one.
+    etag that is not current is ABORTED with the current one. A command without an etag is decided again
+    when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
+    EVENT_TOO_LARGE.
     """
 
     @staticmethod

@@ -16,7 +16,9 @@ GRPC_VERSION: str
 class ProblemServiceStub:
     """Problems from report to closure. Every command takes a request_id (AIP-155): the same id again gives
     the first answer again. A move that the state forbids is FAILED_PRECONDITION with the state found; an
-    etag that is not current is ABORTED with the current one.
+    etag that is not current is ABORTED with the current one. A command without an etag is decided again
+    when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
+    EVENT_TOO_LARGE.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -56,7 +58,9 @@ class ProblemServiceStub:
 class ProblemServiceServicer(metaclass=_abc_1.ABCMeta):
     """Problems from report to closure. Every command takes a request_id (AIP-155): the same id again gives
     the first answer again. A move that the state forbids is FAILED_PRECONDITION with the state found; an
-    etag that is not current is ABORTED with the current one.
+    etag that is not current is ABORTED with the current one. A command without an etag is decided again
+    when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
+    EVENT_TOO_LARGE.
     """
 
     @_abc_1.abstractmethod
