@@ -10,9 +10,9 @@ from eventstore import EventStore
 from rpc.errors import not_found, permission_denied
 from rpc.identity import current_identity
 from rules import Clock
+from services import paging
 from services.aggregate import Aggregate, Commands
 from services.notification import model, views
-from services.paging import page_size, page_start, page_token
 
 Context: TypeAlias = Any
 
@@ -56,8 +56,8 @@ class NotificationService(notice_pb2_grpc.NotificationServiceServicer):
                 "OTHER_INBOX", "this inbox is not the caller's", recipient=request.recipient
             )
         async with self._engine.connect() as conn:
-            notices, more = await views.page(conn, request, page_size(request), page_start(request))
-        token = page_token(request, more) if more else ""
+            notices, more = await views.page(conn, request)
+        token = paging.token(request, views.key(notices[-1])) if more else ""
         return pb.ListNoticesResponse(notices=notices, next_page_token=token)
 
     async def ReadNotice(self, request: pb.ReadNoticeRequest, context: Context) -> pb.Notice:

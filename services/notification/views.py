@@ -1,7 +1,6 @@
 """The table that lists inboxes, written in the transaction of the notices' events."""
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -9,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bihuan.notification.v1 import notice_pb2 as pb
+from services import paging
 
 NOTICE = sa.Table(
     "notice",
@@ -25,11 +25,11 @@ NOTICE = sa.Table(
 async def project(conn: AsyncConnection, notice: pb.Notice) -> None:
     """Write the row of `notice`."""
     row = {
-        "id": UUID(notice.name.rpartition("/")[2]),
+        "id": key(notice).id,
         "recipient": notice.recipient,
         "subject": notice.subject,
         "unread": notice.state == pb.Notice.STATE_SENT,
-        "send_time": notice.send_time.ToDatetime(UTC),
+        "send_time": key(notice).time,
         "resource": notice.SerializeToString(deterministic=True),
     }
     statement = insert(NOTICE).values(row)
@@ -44,28 +44,18 @@ async def get(conn: AsyncConnection, name: str) -> pb.Notice | None:
 
 
 async def page(
-    conn: AsyncConnection,
-    request: pb.ListNoticesRequest,
-    size: int,
-    after: Sequence[str] | None,
-) -> tuple[list[pb.Notice], list[str] | None]:
-    """Up to `size` notices of an inbox, newest first, and the key to go on after; None at the end."""
-    query = (
-        sa.select(NOTICE.c.id, NOTICE.c.send_time, NOTICE.c.resource)
-        .where(NOTICE.c.recipient == request.recipient)
-        .order_by(NOTICE.c.send_time.desc(), NOTICE.c.id.desc())
-        .limit(size + 1)
-    )
+    conn: AsyncConnection, request: pb.ListNoticesRequest
+) -> tuple[list[pb.Notice], bool]:
+    """A page of an inbox, newest first, and whether there are more. INVALID_ARGUMENT as paging.span."""
+    query = sa.select(NOTICE).where(NOTICE.c.recipient == request.recipient)
     if request.subject:
         query = query.where(NOTICE.c.subject == request.subject)
     if request.unread:
         query = query.where(NOTICE.c.unread)
-    if after:
-        key = sa.tuple_(NOTICE.c.send_time, NOTICE.c.id)
-        query = query.where(key < (datetime.fromisoformat(after[0]), UUID(after[1])))
-    rows = (await conn.execute(query)).all()
-    notices = [pb.Notice.FromString(row.resource) for row in rows[:size]]
-    if len(rows) <= size:
-        return notices, None
-    last = rows[size - 1]
-    return notices, [last.send_time.isoformat(), str(last.id)]
+    resources, more = await paging.read(conn, query, NOTICE.c.send_time, paging.span(request))
+    return [pb.Notice.FromString(resource) for resource in resources], more
+
+
+def key(notice: pb.Notice) -> paging.Key:
+    """Where the notice stands in its inbox."""
+    return paging.Key(notice.send_time.ToDatetime(UTC), UUID(notice.name.rpartition("/")[2]))

@@ -11,10 +11,10 @@ from eventstore import EventStore
 from rpc.errors import invalid_argument, not_found, permission_denied
 from rpc.identity import current_identity
 from rules import Clock
+from services import paging
 from services.aggregate import Aggregate, Commands
 from services.calendar.shelf import CalendarShelf
 from services.evidence.files import EvidenceFiles
-from services.paging import page_size, page_start, page_token
 from services.rectification import model, views
 from services.rectification.evolve import Event, evolve
 
@@ -122,33 +122,26 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
     ) -> rpc_pb.ListProblemsResponse:
         wanted = _own(request.filter)
         async with self._engine.connect() as conn:
-            problems, more = await views.page(conn, wanted, page_size(request), page_start(request))
-        token = page_token(request, more) if more else ""
+            problems, more = await views.page(conn, wanted, paging.span(request))
+        token = paging.token(request, views.key(problems[-1])) if more else ""
         return rpc_pb.ListProblemsResponse(problems=problems, next_page_token=token)
 
     async def GetLedger(self, request: rpc_pb.GetLedgerRequest, context: Context) -> rpc_pb.Ledger:
         _require_own(request.enterprise)
         wanted = rpc_pb.ProblemFilter(enterprise=request.enterprise)
         async with self._engine.connect() as conn:
-            problems, more = await views.page(conn, wanted, page_size(request), page_start(request))
+            problems, more = await views.page(conn, wanted, paging.span(request))
             every, closed, overdue = await views.totals(conn, request.enterprise)
+        rows = [_ledger_rows(problem) for problem in problems]
+        fits = paging.fitting(sum(row.ByteSize() for row in group) for group in rows)
+        more = more or fits < len(problems)
         return rpc_pb.Ledger(
             enterprise=problems[0].enterprise if problems else None,
-            rows=[
-                rpc_pb.LedgerRow(
-                    problem=problem.name,
-                    title=problem.title,
-                    problem_state=problem.state,
-                    item=item,
-                    round=problem.round,
-                )
-                for problem in problems
-                for item in problem.items
-            ],
+            rows=[row for group in rows[:fits] for row in group],
             problem_count=every,
             closed_count=closed,
             overdue_count=overdue,
-            next_page_token=page_token(request, more) if more else "",
+            next_page_token=paging.token(request, views.key(problems[fits - 1])) if more else "",
         )
 
     async def CountProblems(
@@ -171,6 +164,19 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
         district = problem.location.district or command.location.district
         rules = self._shelf.rules.at(district)
         return model.decide(problem, command, current_identity().subject, rules, self._clock.now())
+
+
+def _ledger_rows(problem: pb.Problem) -> list[rpc_pb.LedgerRow]:
+    return [
+        rpc_pb.LedgerRow(
+            problem=problem.name,
+            title=problem.title,
+            problem_state=problem.state,
+            item=item,
+            round=problem.round,
+        )
+        for item in problem.items
+    ]
 
 
 def _may_see(uscc: str) -> bool:

@@ -1,6 +1,5 @@
 """The table that answers queries about problems, written in the transaction of their events."""
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from rules import SHANGHAI, legal_date
+from services import paging
 
 PROBLEM = sa.Table(
     "problem",
@@ -45,27 +45,17 @@ async def get(conn: AsyncConnection, name: str) -> pb.Problem | None:
 
 
 async def page(
-    conn: AsyncConnection,
-    wanted: rpc_pb.ProblemFilter,
-    size: int,
-    after: Sequence[str] | None,
-) -> tuple[list[pb.Problem], list[str] | None]:
-    """Up to `size` problems, newest report first, and the key to go on after; None at the end."""
-    query = (
-        sa.select(PROBLEM.c.id, PROBLEM.c.report_time, PROBLEM.c.resource)
-        .where(*_conditions(wanted))
-        .order_by(PROBLEM.c.report_time.desc(), PROBLEM.c.id.desc())
-        .limit(size + 1)
-    )
-    if after:
-        key = sa.tuple_(PROBLEM.c.report_time, PROBLEM.c.id)
-        query = query.where(key < (datetime.fromisoformat(after[0]), UUID(after[1])))
-    rows = (await conn.execute(query)).all()
-    problems = [pb.Problem.FromString(row.resource) for row in rows[:size]]
-    if len(rows) <= size:
-        return problems, None
-    last = rows[size - 1]
-    return problems, [last.report_time.isoformat(), str(last.id)]
+    conn: AsyncConnection, wanted: rpc_pb.ProblemFilter, part: paging.Span
+) -> tuple[list[pb.Problem], bool]:
+    """A page of problems, newest report first, and whether there are more."""
+    query = sa.select(PROBLEM).where(*_conditions(wanted))
+    resources, more = await paging.read(conn, query, PROBLEM.c.report_time, part)
+    return [pb.Problem.FromString(resource) for resource in resources], more
+
+
+def key(problem: pb.Problem) -> paging.Key:
+    """Where the problem stands in a listing."""
+    return paging.Key(problem.report_time.ToDatetime(UTC), UUID(problem.name.rpartition("/")[2]))
 
 
 async def counts(
@@ -127,14 +117,14 @@ def _row(problem: pb.Problem) -> dict[str, Any]:
     ]
     pending = problem.HasField("next_step")
     return {
-        "id": UUID(problem.name.rpartition("/")[2]),
+        "id": key(problem).id,
         "state": problem.state,
         "enterprise": problem.enterprise.uscc,
         "district": problem.location.district,
         "overdue": problem.overdue,
         "provisional": pending and any(deadline.provisional for deadline in deadlines),
         "due_time": step.deadline.due_time.ToDatetime(UTC) if pending else None,
-        "report_time": problem.report_time.ToDatetime(UTC),
+        "report_time": key(problem).time,
         "resource": problem.SerializeToString(deterministic=True),
     }
 

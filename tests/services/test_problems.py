@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import grpc.aio
@@ -13,10 +12,10 @@ from google.rpc import code_pb2
 from bihuan.feed.v1 import feed_service_pb2 as feed_pb
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
-from bihuan.types.v1.evidence_pb2 import Evidence
 from rpc.client import status_of
 from tests.bureau import ENTERPRISE, Bureau, bureau, item, report
 from tests.services.calls import refused
+from tests.services.cases import order, rectifying, submission, verification
 
 
 @pytest.fixture
@@ -150,37 +149,6 @@ async def test_of_two_officers_racing_one_wins_and_the_other_gets_the_etag(
     status = status_of(lost)
     assert (status.code, status.reason) == (code_pb2.ABORTED, "ETAG_MISMATCH")
     assert status.metadata["etag"] == won.etag == "2"
-
-
-async def rectifying(open_: Bureau, *items: rpc_pb.ItemDraft) -> pb.Problem:
-    """A problem whose rectification is ordered."""
-    officer = open_.client("officer")
-    problem = await open_.client("reporter").problems.ReportProblem(report())
-    await officer.problems.VerifyProblem(verification(problem))
-    ordered: pb.Problem = await officer.problems.OrderRectification(order(problem, *items))
-    return ordered
-
-
-def verification(problem: pb.Problem, **fields: Any) -> rpc_pb.VerifyProblemRequest:
-    return rpc_pb.VerifyProblemRequest(
-        request_id=rid(),
-        name=problem.name,
-        result=rpc_pb.VerifyProblemRequest.RESULT_CONFIRMED,
-        reasons="属实",
-        **fields,
-    )
-
-
-def order(problem: pb.Problem, *items: rpc_pb.ItemDraft) -> rpc_pb.OrderRectificationRequest:
-    return rpc_pb.OrderRectificationRequest(
-        request_id=rid(), name=problem.name, items=items or [item()], legal_basis="生态环境法典"
-    )
-
-
-def submission(problem: pb.Problem, *evidence: Evidence, **fields: Any) -> Any:
-    return rpc_pb.SubmitRectificationRequest(
-        request_id=rid(), name=problem.name, statement="已整改", evidence=evidence, **fields
-    )
 
 
 async def test_commands_without_an_etag_that_race_are_all_carried_out(open_bureau: Bureau) -> None:

@@ -371,7 +371,9 @@ class ListNoticesRequest(_message.Message):
     recipient: _builtins.str
     """Whose inbox."""
     page_size: _builtins.int
-    """At most this many; 0 means 50, at most 500."""
+    """At most this many; 0 means 50, at most 500. A page has 3 MiB at most, so it may hold fewer, but never
+    none where there are more.
+    """
     page_token: _builtins.str
     """The next_page_token of the page before, with the same filter."""
     subject: _builtins.str

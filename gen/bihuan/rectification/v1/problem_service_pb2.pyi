@@ -715,7 +715,9 @@ class ListProblemsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most this many; 0 means 50, at most 500."""
+    """At most this many; 0 means 50, at most 500. A page has 3 MiB at most, so it may hold fewer, but never
+    none where there are more.
+    """
     page_token: _builtins.str
     """The next_page_token of the page before, with the same filter."""
     @_builtins.property
@@ -777,7 +779,9 @@ class GetLedgerRequest(_message.Message):
     enterprise: _builtins.str
     """Unified social credit code."""
     page_size: _builtins.int
-    """At most this many problems' rows; 0 means 50, at most 500."""
+    """At most this many problems' rows; 0 means 50, at most 500. A page has 3 MiB at most, so it may hold
+    fewer problems, but never none where there are more.
+    """
     page_token: _builtins.str
     """The next_page_token of the page before."""
     def __init__(
