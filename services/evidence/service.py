@@ -7,6 +7,7 @@ from bihuan.evidence.v1 import evidence_service_pb2 as pb
 from bihuan.evidence.v1 import evidence_service_pb2_grpc
 from bihuan.types.v1.evidence_pb2 import Evidence
 from rpc.errors import invalid_argument
+from rpc.identity import require_unscoped
 from services.evidence.files import EvidenceFiles
 
 Context: TypeAlias = Any
@@ -30,6 +31,7 @@ class EvidenceService(evidence_service_pb2_grpc.EvidenceServiceServicer):
     async def DownloadEvidence(
         self, request: pb.DownloadEvidenceRequest, context: Context
     ) -> AsyncIterator[pb.DownloadEvidenceResponse]:
+        require_unscoped()  # files are kept by their content, not by whose they are
         async for chunk in self._files.read(request.sha256):
             yield pb.DownloadEvidenceResponse(chunk=chunk)
 

@@ -9,13 +9,14 @@ from bihuan.feed.v1 import feed_service_pb2 as pb
 from bihuan.feed.v1 import feed_service_pb2_grpc
 from eventstore import EventStore, Filter, PositionBeyondHead, RecordedEvent
 from rpc.errors import StatusError, invalid_argument
+from rpc.identity import require_unscoped
 
 Context: TypeAlias = Any
 DEFAULT_PAGE = 100
 
 
 class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
-    """Gives every event to whoever may read the feed, whatever its domain."""
+    """Gives every event to whoever may read the feed, whatever its domain; so to no enterprise."""
 
     def __init__(self, store: EventStore) -> None:
         self._store = store
@@ -23,6 +24,7 @@ class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
     async def ReadEvents(
         self, request: pb.ReadEventsRequest, context: Context
     ) -> pb.ReadEventsResponse:
+        require_unscoped()
         try:
             page = await self._store.read(
                 request.after_position, request.page_size or DEFAULT_PAGE, _filter(request.filter)
@@ -38,6 +40,7 @@ class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
     async def FollowEvents(
         self, request: pb.FollowEventsRequest, context: Context
     ) -> AsyncIterator[pb.FollowEventsResponse]:
+        require_unscoped()
         try:
             async for event in self._store.follow(request.after_position, _filter(request.filter)):
                 yield pb.FollowEventsResponse(event=_event(event))

@@ -17,6 +17,7 @@ from services.calendar.shelf import CalendarShelf
 from services.evidence.files import EvidenceFiles
 from services.rectification import model, views
 from services.rectification.evolve import Event, evolve
+from services.rectification.sight import shown
 
 Context: TypeAlias = Any
 
@@ -29,7 +30,7 @@ PROBLEM = Aggregate(
 
 
 class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
-    """An enterprise's own people see and touch its own problems only."""
+    """An enterprise's own people see and touch its own problems only, once they concern it."""
 
     def __init__(
         self, store: EventStore, shelf: CalendarShelf, files: EvidenceFiles, clock: Clock
@@ -45,14 +46,14 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
     ) -> pb.Problem:
         _require_own(request.enterprise.uscc)
         _require_self_report(request.source)
-        return await self._commands.create(
+        reported = await self._commands.create(
             f"problems/{uuid7()}", request, lambda problem: self._decide(problem, request)
         )
+        return shown(reported)
 
     async def VerifyProblem(
         self, request: rpc_pb.VerifyProblemRequest, context: Context
     ) -> pb.Problem:
-        await self._files.require(request.evidence)
         return await self._execute(request)
 
     async def OrderRectification(
@@ -68,7 +69,6 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
     async def SubmitRectification(
         self, request: rpc_pb.SubmitRectificationRequest, context: Context
     ) -> pb.Problem:
-        await self._files.require(request.evidence)
         return await self._execute(request)
 
     async def ReviewRectification(
@@ -79,7 +79,6 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
     async def AssessProblem(
         self, request: rpc_pb.AssessProblemRequest, context: Context
     ) -> pb.Problem:
-        await self._files.require(request.evidence)
         return await self._execute(request)
 
     async def ReopenProblem(
@@ -95,7 +94,6 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
     async def CloseProblem(
         self, request: rpc_pb.CloseProblemRequest, context: Context
     ) -> pb.Problem:
-        await self._files.require(request.evidence)
         return await self._execute(request)
 
     async def ExpireDeadline(
@@ -110,28 +108,24 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
         return await self._execute(request)
 
     async def GetProblem(self, request: rpc_pb.GetProblemRequest, context: Context) -> pb.Problem:
-        async with self._engine.connect() as conn:
-            problem = await views.get(conn, request.name)
-        # Another enterprise's problem is as absent as one that never was.
-        if problem is None or not _may_see(problem.enterprise.uscc):
-            raise not_found("bihuan.dev/Problem", request.name)
-        return problem
+        return await self._get(request.name)
 
     async def ListProblems(
         self, request: rpc_pb.ListProblemsRequest, context: Context
     ) -> rpc_pb.ListProblemsResponse:
-        wanted = _own(request.filter)
+        own = _own(request.filter.enterprise)
         async with self._engine.connect() as conn:
-            problems, more = await views.page(conn, wanted, paging.span(request))
+            found, more = await views.page(conn, request.filter, own, paging.span(request))
+        problems = [shown(problem) for problem in found]
         token = paging.token(request, views.key(problems[-1])) if more else ""
         return rpc_pb.ListProblemsResponse(problems=problems, next_page_token=token)
 
     async def GetLedger(self, request: rpc_pb.GetLedgerRequest, context: Context) -> rpc_pb.Ledger:
         _require_own(request.enterprise)
-        wanted = rpc_pb.ProblemFilter(enterprise=request.enterprise)
+        own, wanted = _enterprise(), rpc_pb.ProblemFilter(enterprise=request.enterprise)
         async with self._engine.connect() as conn:
-            problems, more = await views.page(conn, wanted, paging.span(request))
-            every, closed, overdue = await views.totals(conn, request.enterprise)
+            problems, more = await views.page(conn, wanted, own, paging.span(request))
+            every, closed, overdue = await views.totals(conn, request.enterprise, own)
         rows = [_ledger_rows(problem) for problem in problems]
         fits = paging.fitting(sum(row.ByteSize() for row in group) for group in rows)
         more = more or fits < len(problems)
@@ -147,20 +141,31 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
     async def CountProblems(
         self, request: rpc_pb.CountProblemsRequest, context: Context
     ) -> rpc_pb.CountProblemsResponse:
+        own = _own(request.filter.enterprise)
         async with self._engine.connect() as conn:
-            return await views.counts(conn, _own(request.filter), self._clock.now())
+            return await views.counts(conn, request.filter, own, self._clock.now())
+
+    async def _get(self, name: str) -> pb.Problem:
+        async with self._engine.connect() as conn:
+            problem = await views.get(conn, name)
+        if problem is None:
+            raise not_found("bihuan.dev/Problem", name)
+        return shown(problem)
 
     async def _execute(self, command: Any) -> pb.Problem:
-        return await self._commands.execute(
+        # First of all: neither an etag nor a file may tell an enterprise of what it cannot see. What
+        # it can see once, it always can.
+        if _enterprise():
+            await self._get(command.name)
+        await self._files.require(getattr(command, "evidence", ()))
+        done = await self._commands.execute(
             command.name, command, lambda problem: self._decide(problem, command)
         )
+        return shown(done)
 
     def _decide(self, problem: pb.Problem, command: Any) -> list[Event]:
-        uscc = problem.enterprise.uscc
-        if uscc and not _may_see(uscc):
-            raise not_found("bihuan.dev/Problem", problem.name)
         if isinstance(command, rpc_pb.SubmitRectificationRequest):
-            _require_enterprise(uscc)
+            _require_enterprise(problem.enterprise.uscc)
         district = problem.location.district or command.location.district
         rules = self._shelf.rules.at(district)
         return model.decide(problem, command, current_identity().subject, rules, self._clock.now())
@@ -179,20 +184,20 @@ def _ledger_rows(problem: pb.Problem) -> list[rpc_pb.LedgerRow]:
     ]
 
 
-def _may_see(uscc: str) -> bool:
-    own = current_identity().enterprise
-    return not own or own == uscc
+def _enterprise() -> str:
+    """The enterprise that the caller is of; empty for everybody who may see all of them."""
+    return current_identity().enterprise
 
 
 def _require_own(uscc: str) -> None:
-    if not _may_see(uscc):
+    if _enterprise() not in ("", uscc):
         raise permission_denied(
             "OTHER_ENTERPRISE", "an enterprise may ask about itself only", enterprise=uscc
         )
 
 
 def _require_self_report(source: pb.Source.ValueType) -> None:
-    if current_identity().enterprise and source != pb.SOURCE_SELF_REPORT:
+    if _enterprise() and source != pb.SOURCE_SELF_REPORT:
         raise invalid_argument(
             "NOT_A_SELF_REPORT",
             "an enterprise reports its own problems as what they are",
@@ -201,24 +206,19 @@ def _require_self_report(source: pb.Source.ValueType) -> None:
 
 
 def _require_enterprise(uscc: str) -> None:
-    if current_identity().enterprise != uscc:
+    if _enterprise() != uscc:
         raise permission_denied(
             "NOT_THE_ENTERPRISE", "only the enterprise itself submits", enterprise=uscc
         )
 
 
-def _own(wanted: rpc_pb.ProblemFilter) -> rpc_pb.ProblemFilter:
-    """The filter, narrowed to the caller's own enterprise if it is one."""
-    own = current_identity().enterprise
-    if not own:
-        return wanted
-    if wanted.enterprise and wanted.enterprise != own:
+def _own(wanted: str) -> str:
+    """The enterprise that the caller is of; INVALID_ARGUMENT if it wants another's problems."""
+    own = _enterprise()
+    if own and wanted not in ("", own):
         raise invalid_argument(
             "OTHER_ENTERPRISE",
             "an enterprise sees its own problems only",
             [("filter.enterprise", f"must be {own} or empty")],
         )
-    narrowed = rpc_pb.ProblemFilter()
-    narrowed.CopyFrom(wanted)
-    narrowed.enterprise = own
-    return narrowed
+    return own

@@ -12,6 +12,7 @@ from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from rules import SHANGHAI, legal_date
 from services import paging
+from services.rectification.sight import concerns_enterprise
 
 PROBLEM = sa.Table(
     "problem",
@@ -20,6 +21,7 @@ PROBLEM = sa.Table(
     sa.Column("state", sa.SmallInteger),
     sa.Column("enterprise", sa.Text),
     sa.Column("district", sa.Text),
+    sa.Column("disclosed", sa.Boolean),
     sa.Column("overdue", sa.Boolean),
     sa.Column("provisional", sa.Boolean),
     sa.Column("due_time", sa.DateTime(timezone=True)),
@@ -45,10 +47,13 @@ async def get(conn: AsyncConnection, name: str) -> pb.Problem | None:
 
 
 async def page(
-    conn: AsyncConnection, wanted: rpc_pb.ProblemFilter, part: paging.Span
+    conn: AsyncConnection, wanted: rpc_pb.ProblemFilter, own: str, part: paging.Span
 ) -> tuple[list[pb.Problem], bool]:
-    """A page of problems, newest report first, and whether there are more."""
-    query = sa.select(PROBLEM).where(*_conditions(wanted))
+    """A page of problems, newest report first, and whether there are more.
+
+    Here and below `own` is the enterprise that asks, which finds only what it knows of; else empty.
+    """
+    query = sa.select(PROBLEM).where(*_conditions(wanted), *_known_to(own))
     resources, more = await paging.read(conn, query, PROBLEM.c.report_time, part)
     return [pb.Problem.FromString(resource) for resource in resources], more
 
@@ -59,7 +64,7 @@ def key(problem: pb.Problem) -> paging.Key:
 
 
 async def counts(
-    conn: AsyncConnection, wanted: rpc_pb.ProblemFilter, now: datetime
+    conn: AsyncConnection, wanted: rpc_pb.ProblemFilter, own: str, now: datetime
 ) -> rpc_pb.CountProblemsResponse:
     """Counts by state and age at `now` (legal time, UTC)."""
     today = legal_date(now)
@@ -78,7 +83,7 @@ async def counts(
             sa.func.count().label("number"),
             sa.func.count().filter(PROBLEM.c.overdue).label("late"),
         )
-        .where(*_conditions(wanted))
+        .where(*_conditions(wanted), *_known_to(own))
         .group_by(PROBLEM.c.state, sa.text("age"))
         .order_by(PROBLEM.c.state, sa.text("age"))
     )
@@ -97,13 +102,17 @@ async def counts(
     )
 
 
-async def totals(conn: AsyncConnection, enterprise: str) -> tuple[int, int, int]:
+async def totals(conn: AsyncConnection, enterprise: str, own: str) -> tuple[int, int, int]:
     """Of an enterprise: problems not unfounded, of these closed, of these overdue now."""
     query = sa.select(
         sa.func.count(),
         sa.func.count().filter(PROBLEM.c.state == pb.STATE_CLOSED),
         sa.func.count().filter(PROBLEM.c.overdue),
-    ).where(PROBLEM.c.enterprise == enterprise, PROBLEM.c.state != pb.STATE_UNFOUNDED)
+    ).where(
+        PROBLEM.c.enterprise == enterprise,
+        PROBLEM.c.state != pb.STATE_UNFOUNDED,
+        *_known_to(own),
+    )
     every, closed, overdue = (await conn.execute(query)).one()
     return every, closed, overdue
 
@@ -121,6 +130,7 @@ def _row(problem: pb.Problem) -> dict[str, Any]:
         "state": problem.state,
         "enterprise": problem.enterprise.uscc,
         "district": problem.location.district,
+        "disclosed": concerns_enterprise(problem),
         "overdue": problem.overdue,
         "provisional": pending and any(deadline.provisional for deadline in deadlines),
         "due_time": step.deadline.due_time.ToDatetime(UTC) if pending else None,
@@ -144,6 +154,10 @@ def _conditions(wanted: rpc_pb.ProblemFilter) -> list[sa.ColumnElement[bool]]:
     if wanted.provisional:
         conditions.append(PROBLEM.c.provisional)
     return conditions
+
+
+def _known_to(own: str) -> list[sa.ColumnElement[bool]]:
+    return [PROBLEM.c.enterprise == own, PROBLEM.c.disclosed] if own else []
 
 
 def _midnight(day: date) -> datetime:

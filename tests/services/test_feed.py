@@ -129,8 +129,13 @@ async def test_a_position_beyond_the_head_is_refused(open_bureau: Bureau) -> Non
         assert refusal.violations == (("after_position", "must be at most 1, the head of the log"),)
 
 
-@pytest.mark.parametrize("role", ["reporter", "officer", "enterprise", "loop"])
-async def test_only_who_may_see_everything_reads_the_log(open_bureau: Bureau, role: str) -> None:
-    feed = open_bureau.client(role).feed
+@pytest.mark.parametrize(
+    ("role", "enterprise"),
+    [("reporter", ""), ("officer", ""), ("loop", ""), ("enterprise", ENTERPRISE.uscc)],
+)
+async def test_only_who_may_see_everything_reads_the_log(
+    open_bureau: Bureau, role: str, enterprise: str
+) -> None:
+    feed = open_bureau.client(role, enterprise=enterprise).feed
     refusal = await refused(feed.ReadEvents(pb.ReadEventsRequest()))
     assert refusal.code == code_pb2.PERMISSION_DENIED

@@ -60,7 +60,7 @@ class EvidenceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DownloadEvidence(self, request, context):
-        """Downloads a file in pieces.
+        """Downloads a file in pieces. Not for an enterprise: files are not kept by whose they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

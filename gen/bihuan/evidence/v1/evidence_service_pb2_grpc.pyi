@@ -20,7 +20,7 @@ class EvidenceServiceStub:
     UploadEvidence: _aio.StreamUnaryMultiCallable[_evidence_service_pb2.UploadEvidenceRequest, _evidence_pb2.Evidence]
     """Uploads a file: what it is first, then its bytes."""
     DownloadEvidence: _aio.UnaryStreamMultiCallable[_evidence_service_pb2.DownloadEvidenceRequest, _evidence_service_pb2.DownloadEvidenceResponse]
-    """Downloads a file in pieces."""
+    """Downloads a file in pieces. Not for an enterprise: files are not kept by whose they are."""
 
 class EvidenceServiceServicer(metaclass=_abc_1.ABCMeta):
     """Stores files under the SHA-256 of their bytes, so that uploading the same file twice is harmless."""
@@ -39,6 +39,6 @@ class EvidenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _evidence_service_pb2.DownloadEvidenceRequest,
         context: _aio.ServicerContext[_evidence_service_pb2.DownloadEvidenceRequest, _abc.AsyncIterator[_evidence_service_pb2.DownloadEvidenceResponse]],
     ) -> _abc.AsyncIterator[_evidence_service_pb2.DownloadEvidenceResponse]:
-        """Downloads a file in pieces."""
+        """Downloads a file in pieces. Not for an enterprise: files are not kept by whose they are."""
 
 def add_EvidenceServiceServicer_to_server(servicer: EvidenceServiceServicer, server: _aio.Server) -> None: ...

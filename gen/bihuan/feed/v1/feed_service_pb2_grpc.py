@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class FeedServiceStub:
-    """The log, readable from any position.
+    """The log, readable from any position by whoever may see every enterprise's.
     """
 
     def __init__(self, channel):
@@ -48,7 +48,7 @@ class FeedServiceStub:
 
 
 class FeedServiceServicer:
-    """The log, readable from any position.
+    """The log, readable from any position by whoever may see every enterprise's.
     """
 
     def ReadEvents(self, request, context):
@@ -88,7 +88,7 @@ def add_FeedServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FeedService:
-    """The log, readable from any position.
+    """The log, readable from any position by whoever may see every enterprise's.
     """
 
     @staticmethod

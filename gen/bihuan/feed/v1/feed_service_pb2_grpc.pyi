@@ -13,7 +13,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FeedServiceStub:
-    """The log, readable from any position."""
+    """The log, readable from any position by whoever may see every enterprise's."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReadEvents: _aio.UnaryUnaryMultiCallable[_feed_service_pb2.ReadEventsRequest, _feed_service_pb2.ReadEventsResponse]
@@ -24,7 +24,7 @@ class FeedServiceStub:
     """
 
 class FeedServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The log, readable from any position."""
+    """The log, readable from any position by whoever may see every enterprise's."""
 
     @_abc_1.abstractmethod
     def ReadEvents(

@@ -710,7 +710,7 @@ class Problem(_message.Message):
     title: _builtins.str
     """What is wrong, in a line."""
     description: _builtins.str
-    """What is wrong, in full."""
+    """What is wrong, in full. Blank for an enterprise, unless an officer found it or it reported it itself."""
     source: Global___Source.ValueType
     """Where the report came from."""
     category: Global___Category.ValueType
@@ -718,7 +718,7 @@ class Problem(_message.Message):
     severity: Global___Severity.ValueType
     """How serious it is."""
     reporter: _builtins.str
-    """Who reported: the subject of the identity."""
+    """Who reported: the subject of the identity. Blank for an enterprise's people but the reporter."""
     round: _builtins.int
     """Rectification round, from 1; each reopening begins another."""
     overdue: _builtins.bool

@@ -852,7 +852,7 @@ class Ledger(_message.Message):
     OVERDUE_COUNT_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     problem_count: _builtins.int
-    """Problems of the enterprise in all, unfounded ones left out."""
+    """Problems of the enterprise in all, unfounded ones left out, and what the enterprise cannot see if it asks."""
     closed_count: _builtins.int
     """Of these, closed."""
     overdue_count: _builtins.int

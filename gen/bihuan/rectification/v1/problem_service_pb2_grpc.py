@@ -32,6 +32,10 @@ class ProblemServiceStub:
     etag that is not current is ABORTED with the current one. A command without an etag is decided again
     when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
     EVENT_TOO_LARGE.
+
+    An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
+    the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
+    not told who reported unless the caller did, nor the description of what others complained of.
     """
 
     def __init__(self, channel):
@@ -128,6 +132,10 @@ class ProblemServiceServicer:
     etag that is not current is ABORTED with the current one. A command without an etag is decided again
     when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
     EVENT_TOO_LARGE.
+
+    An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
+    the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
+    not told who reported unless the caller did, nor the description of what others complained of.
     """
 
     def ReportProblem(self, request, context):
@@ -222,7 +230,7 @@ class ProblemServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListProblems(self, request, context):
-        """Lists problems, newest first. An enterprise sees its own only.
+        """Lists problems, newest first. An enterprise sees its own only, once they concern it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -236,7 +244,7 @@ class ProblemServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def CountProblems(self, request, context):
-        """Counts problems by stage and age.
+        """Counts problems by stage and age; for an enterprise, those it sees.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -339,6 +347,10 @@ class ProblemService:
     etag that is not current is ABORTED with the current one. A command without an etag is decided again
     when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
     EVENT_TOO_LARGE.
+
+    An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
+    the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
+    not told who reported unless the caller did, nor the description of what others complained of.
     """
 
     @staticmethod

@@ -19,6 +19,10 @@ class ProblemServiceStub:
     etag that is not current is ABORTED with the current one. A command without an etag is decided again
     when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
     EVENT_TOO_LARGE.
+
+    An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
+    the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
+    not told who reported unless the caller did, nor the description of what others complained of.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -49,11 +53,11 @@ class ProblemServiceStub:
     GetProblem: _aio.UnaryUnaryMultiCallable[_problem_service_pb2.GetProblemRequest, _problem_pb2.Problem]
     """Gets one problem."""
     ListProblems: _aio.UnaryUnaryMultiCallable[_problem_service_pb2.ListProblemsRequest, _problem_service_pb2.ListProblemsResponse]
-    """Lists problems, newest first. An enterprise sees its own only."""
+    """Lists problems, newest first. An enterprise sees its own only, once they concern it."""
     GetLedger: _aio.UnaryUnaryMultiCallable[_problem_service_pb2.GetLedgerRequest, _problem_service_pb2.Ledger]
     """Gets the rectification ledger of one enterprise (整改台账)."""
     CountProblems: _aio.UnaryUnaryMultiCallable[_problem_service_pb2.CountProblemsRequest, _problem_service_pb2.CountProblemsResponse]
-    """Counts problems by stage and age."""
+    """Counts problems by stage and age; for an enterprise, those it sees."""
 
 class ProblemServiceServicer(metaclass=_abc_1.ABCMeta):
     """Problems from report to closure. Every command takes a request_id (AIP-155): the same id again gives
@@ -61,6 +65,10 @@ class ProblemServiceServicer(metaclass=_abc_1.ABCMeta):
     etag that is not current is ABORTED with the current one. A command without an etag is decided again
     when another comes first. What one command records may have 256 KiB: beyond, INVALID_ARGUMENT
     EVENT_TOO_LARGE.
+
+    An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
+    the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
+    not told who reported unless the caller did, nor the description of what others complained of.
     """
 
     @_abc_1.abstractmethod
@@ -173,7 +181,7 @@ class ProblemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _problem_service_pb2.ListProblemsRequest,
         context: _aio.ServicerContext[_problem_service_pb2.ListProblemsRequest, _abc.Awaitable[_problem_service_pb2.ListProblemsResponse]],
     ) -> _abc.Awaitable[_problem_service_pb2.ListProblemsResponse]:
-        """Lists problems, newest first. An enterprise sees its own only."""
+        """Lists problems, newest first. An enterprise sees its own only, once they concern it."""
 
     @_abc_1.abstractmethod
     def GetLedger(
@@ -189,6 +197,6 @@ class ProblemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _problem_service_pb2.CountProblemsRequest,
         context: _aio.ServicerContext[_problem_service_pb2.CountProblemsRequest, _abc.Awaitable[_problem_service_pb2.CountProblemsResponse]],
     ) -> _abc.Awaitable[_problem_service_pb2.CountProblemsResponse]:
-        """Counts problems by stage and age."""
+        """Counts problems by stage and age; for an enterprise, those it sees."""
 
 def add_ProblemServiceServicer_to_server(servicer: ProblemServiceServicer, server: _aio.Server) -> None: ...
