@@ -26,6 +26,7 @@ def serve(settings: Settings) -> None:
         roles_file=settings.roles or ROLES_FILE,
         rules_dir=settings.rules,
         clock=settings.clock or "",
+        evidence_most_bytes=settings.evidence_mib << 20,
     )
     host = settings.grpc_address.rpartition(":")[0]
     _until_told(

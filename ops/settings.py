@@ -79,6 +79,9 @@ class Settings(BaseSettings):
     evidence_url: str | None = _variable(
         "BIHUAN_EVIDENCE_URL", None, "fsspec URL of the evidence files; unset: a folder in the home"
     )
+    evidence_mib: Annotated[int, Field(ge=1, le=10240)] = _variable(
+        "BIHUAN_EVIDENCE_MIB", 100, "how large an evidence file may be, in MiB"
+    )
     clock: Clock | None = _variable(
         "BIHUAN_CLOCK", None, "a clock that runs fast, for demonstrations; unset: real time"
     )

@@ -19,8 +19,8 @@ from rpc.server import Server, Service
 from rules import Clock, RuleBook
 from services.calendar.service import CalendarService
 from services.calendar.shelf import CalendarShelf
-from services.evidence.files import EvidenceFiles
-from services.evidence.service import EvidenceService
+from services.evidence.files import MOST_BYTES, EvidenceFiles
+from services.evidence.service import MOST_SECONDS, EvidenceService
 from services.feed.service import FeedService
 from services.notification.service import NotificationService
 from services.rectification.service import ProblemService
@@ -48,6 +48,8 @@ class ServeOptions:
 
 async def migrate(database_url: str) -> None:
     """Bring the log's and the views' schemas up to date."""
+    evidence_most_bytes: int = MOST_BYTES
+    upload_seconds: float = MOST_SECONDS
     await migrate_schemas(database_url, *MIGRATIONS)
 
 
@@ -84,7 +86,7 @@ def _services(
     options: ServeOptions, stores: dict[str, EventStore], shelf: CalendarShelf
 ) -> list[Service]:
     clock = Clock.parse(options.clock)
-    files = EvidenceFiles(options.evidence_url)
+    files = EvidenceFiles(options.evidence_url, options.evidence_most_bytes)
     return [
         Service(
             ProblemService(stores["rectification"], shelf, files, clock),
@@ -102,7 +104,7 @@ def _services(
             calendar_service_pb2.DESCRIPTOR.services_by_name["CalendarService"],
         ),
         Service(
-            EvidenceService(files),
+            EvidenceService(files, options.upload_seconds),
             evidence_service_pb2_grpc.add_EvidenceServiceServicer_to_server,
             evidence_service_pb2.DESCRIPTOR.services_by_name["EvidenceService"],
         ),

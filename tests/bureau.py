@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import grpc.aio
@@ -71,8 +72,10 @@ class Bureau:
 
 
 @asynccontextmanager
-async def bureau(database_url: str, folder: Path, clock: str = "") -> AsyncIterator[Bureau]:
-    """Serve until the block ends."""
+async def bureau(
+    database_url: str, folder: Path, clock: str = "", **options_: Any
+) -> AsyncIterator[Bureau]:
+    """Serve until the block ends; `options_` are those of services.app.ServeOptions."""
     issuer = LocalIssuer(folder / "issuer")
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
@@ -83,6 +86,7 @@ async def bureau(database_url: str, folder: Path, clock: str = "") -> AsyncItera
         issuer=issuer.name,
         evidence_url=str(folder / "evidence"),
         clock=clock,
+        **options_,
     )
     serving = asyncio.create_task(serve(options, bound.set_result, stop))
     await asyncio.wait({serving, bound}, return_when=asyncio.FIRST_COMPLETED)

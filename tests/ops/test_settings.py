@@ -19,6 +19,7 @@ from ops.settings import SettingsError, entries, load, masked
         ("BIHUAN_GRPC_ADDRESS", "localhost:http", "expected host:port"),
         ("TEMPORAL_ADDRESS", "temporal", "expected host:port"),
         ("DATABASE_URL", "mysql://u:hunter2@h/db", "expected postgresql://"),
+        ("BIHUAN_EVIDENCE_MIB", "0", "greater than or equal to 1"),
         ("BIHUAN_CLOCK", "fast", "clock 'fast' is not"),
     ],
 )

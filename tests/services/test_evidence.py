@@ -1,16 +1,20 @@
 """Files over real gRPC: stored by their content, whole or not at all."""
 
+import asyncio
+import errno
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from google.rpc import code_pb2
 
 from bihuan.evidence.v1 import evidence_service_pb2 as pb
 from bihuan.types.v1.evidence_pb2 import Evidence
+from services.evidence import files
 from services.evidence.files import CHUNK_BYTES
-from tests.bureau import Bureau, Client
+from tests.bureau import Bureau, Client, bureau
 from tests.services.calls import recorded, refused
 
 PHOTO = bytes(range(256)) * (CHUNK_BYTES // 100)  # some chunks, and a piece of one
@@ -103,3 +107,47 @@ async def test_a_name_that_is_no_digest_is_refused(open_bureau: Bureau, name: st
     refusal = await refused(download(open_bureau.client("officer"), name))
     assert refusal.code == code_pb2.INVALID_ARGUMENT
     assert [violation[0] for violation in refusal.violations] == ["sha256"]
+
+
+async def test_a_file_over_the_limit_is_refused_and_leaves_nothing(
+    database_url: str, tmp_path: Path
+) -> None:
+    async with bureau(database_url, tmp_path, evidence_most_bytes=1000) as open_:
+        officer = open_.client("officer")
+        await upload(officer, pieces(PHOTO[:1000], 300))
+        refusal = await refused(upload(officer, pieces(PHOTO[:1001], 300)))
+    assert (refusal.code, refusal.reason) == (code_pb2.INVALID_ARGUMENT, "EVIDENCE_SIZE_WRONG")
+    assert "over 1000 bytes" in refusal.message
+    assert len(stored(tmp_path)) == 1
+
+
+async def test_an_upload_that_lasts_too_long_is_ended_and_leaves_nothing(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def dripping() -> AsyncIterator[pb.UploadEvidenceRequest]:
+        yield HEADER
+        while True:
+            yield chunk(b"x")
+            await asyncio.sleep(0.05)
+
+    async with bureau(database_url, tmp_path, upload_seconds=0.4) as open_:
+        client = open_.client("officer")
+        refusal = await asyncio.wait_for(refused(client.evidence.UploadEvidence(dripping())), 10)
+    assert (refusal.code, refusal.reason) == (code_pb2.DEADLINE_EXCEEDED, "UPLOAD_TOO_SLOW")
+    assert stored(tmp_path) == []
+
+
+async def test_a_store_that_is_full_is_unavailable_and_keeps_no_piece_of_the_file(
+    open_bureau: Bureau, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(source: IO[bytes], target: IO[bytes]) -> None:
+        target.write(source.read(10))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    officer = open_bureau.client("officer")
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_copy", full)
+        refusal = await refused(upload(officer, pieces(PHOTO, 100_000)))
+    assert (refusal.code, refusal.reason) == (code_pb2.UNAVAILABLE, "EVIDENCE_STORE_UNAVAILABLE")
+    assert stored(tmp_path) == []
+    assert (await upload(officer, pieces(PHOTO, 100_000))).size_bytes == len(PHOTO)

@@ -53,7 +53,8 @@ class EvidenceServiceServicer:
     """
 
     def UploadEvidence(self, request_iterator, context):
-        """Uploads a file: what it is first, then its bytes.
+        """Uploads a file: what it is first, then its bytes; 100 MiB unless BIHUAN_EVIDENCE_MIB sets another
+        limit, within 10 minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

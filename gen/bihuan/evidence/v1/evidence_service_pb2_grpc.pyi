@@ -18,7 +18,9 @@ class EvidenceServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     UploadEvidence: _aio.StreamUnaryMultiCallable[_evidence_service_pb2.UploadEvidenceRequest, _evidence_pb2.Evidence]
-    """Uploads a file: what it is first, then its bytes."""
+    """Uploads a file: what it is first, then its bytes; 100 MiB unless BIHUAN_EVIDENCE_MIB sets another
+    limit, within 10 minutes.
+    """
     DownloadEvidence: _aio.UnaryStreamMultiCallable[_evidence_service_pb2.DownloadEvidenceRequest, _evidence_service_pb2.DownloadEvidenceResponse]
     """Downloads a file in pieces. Not for an enterprise: files are not kept by whose they are."""
 
@@ -31,7 +33,9 @@ class EvidenceServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _abc.AsyncIterator[_evidence_service_pb2.UploadEvidenceRequest],
         context: _aio.ServicerContext[_abc.AsyncIterator[_evidence_service_pb2.UploadEvidenceRequest], _abc.Awaitable[_evidence_pb2.Evidence]],
     ) -> _abc.Awaitable[_evidence_pb2.Evidence]:
-        """Uploads a file: what it is first, then its bytes."""
+        """Uploads a file: what it is first, then its bytes; 100 MiB unless BIHUAN_EVIDENCE_MIB sets another
+        limit, within 10 minutes.
+        """
 
     @_abc_1.abstractmethod
     def DownloadEvidence(
