@@ -66,15 +66,21 @@ class Server:
         traced = filters.negate(filters.health_check())
         tracing = aio_server_interceptor(filter_=traced)  # type: ignore[no-untyped-call]
         self._server = grpc.aio.server(interceptors=[tracing, self._gate], options=self._options)
-        for servicer, add, descriptor in self._services:
+        for servicer, add, _ in self._services:
             add(servicer, self._server)
-            await self._health.set(descriptor.full_name, health_pb2.HealthCheckResponse.SERVING)
+        await self.report(serving=True)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (service.descriptor.full_name for service in self._services)
-        reflection.enable_server_reflection((*names, *OPEN_SERVICES), self._server)
+        reflection.enable_server_reflection((*self._names(), *OPEN_SERVICES), self._server)
         port = self._listen()
         await self._server.start()
         return port
+
+    async def report(self, serving: bool) -> None:
+        """What health checks are told from now on, until the stop: whether calls can be answered."""
+        status = health_pb2.HealthCheckResponse
+        state = status.SERVING if serving else status.NOT_SERVING
+        for name in (health.OVERALL_HEALTH, *self._names()):
+            await self._health.set(name, state)
 
     async def wait(self) -> None:
         """Returns when the server has stopped."""
@@ -84,6 +90,9 @@ class Server:
         """Reports NOT_SERVING, takes no new call, and cancels what still runs after the grace."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
+
+    def _names(self) -> list[str]:
+        return [service.descriptor.full_name for service in self._services]
 
     def _listen(self) -> int:
         try:

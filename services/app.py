@@ -1,9 +1,12 @@
 """Every service in one process: migrates, wires, serves, drains."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError
 
 from bihuan.calendar.v1 import calendar_service_pb2, calendar_service_pb2_grpc
 from bihuan.evidence.v1 import evidence_service_pb2, evidence_service_pb2_grpc
@@ -22,6 +25,7 @@ from services.calendar.shelf import CalendarShelf
 from services.evidence.files import MOST_BYTES, EvidenceFiles
 from services.evidence.service import MOST_SECONDS, EvidenceService
 from services.feed.service import FeedService
+from services.health import watch
 from services.notification.service import NotificationService
 from services.rectification.service import ProblemService
 
@@ -44,17 +48,20 @@ class ServeOptions:
     roles_file: Path = ROLES_FILE
     rules_dir: Path | None = None
     clock: str = ""
+    evidence_most_bytes: int = MOST_BYTES
+    upload_seconds: float = MOST_SECONDS
 
 
 async def migrate(database_url: str) -> None:
     """Bring the log's and the views' schemas up to date."""
-    evidence_most_bytes: int = MOST_BYTES
-    upload_seconds: float = MOST_SECONDS
     await migrate_schemas(database_url, *MIGRATIONS)
 
 
 async def serve(options: ServeOptions, ready: Callable[[int], None], stop: asyncio.Event) -> None:
-    """Serve until `stop` is set, then let calls under way finish. `ready` is told the port."""
+    """Serve until `stop` is set, then let calls under way finish. `ready` is told the port.
+
+    Raises what keeps the calendars from being followed: deadlines would be counted by old ones.
+    """
     await migrate(options.database_url)
     stores = {
         domain: EventStore(engine_for(options.database_url, f"bihuan_{domain}"))
@@ -70,16 +77,30 @@ async def serve(options: ServeOptions, ready: Callable[[int], None], stop: async
             address=options.address,
             translate=_translate,
         )
-        following = asyncio.create_task(shelf.follow())
         ready(await server.start())
-        await stop.wait()
-        await server.stop(GRACE_SECONDS)
-        following.cancel()
-        await asyncio.gather(following, return_exceptions=True)
+        try:
+            await _until(stop, shelf.follow(), watch(options.database_url, server.report))
+        finally:
+            await server.stop(GRACE_SECONDS)
     finally:
         for store in stores.values():
             await store.close()
             await store.engine.dispose()
+
+
+async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
+    """Do `work`, which has no end of its own, until `stop` is set; raises what ended any of it."""
+    tasks = [asyncio.create_task(endless) for endless in work]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for each in (stopping, *tasks):
+            each.cancel()
+        await asyncio.gather(stopping, *tasks, return_exceptions=True)
 
 
 def _services(
@@ -117,6 +138,12 @@ def _services(
 
 
 def _translate(error: Exception) -> StatusError | None:
-    if is_unavailable(error):
+    if is_unavailable(error) or _out_of_resources(error):
         return unavailable("DATABASE_UNAVAILABLE", "the event store is away for now; try again")
     return None
+
+
+def _out_of_resources(error: Exception) -> bool:
+    """Whether PostgreSQL has no disk, memory or connection left: SQLSTATE class 53."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return str(getattr(cause, "sqlstate", None) or "").startswith("53")
