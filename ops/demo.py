@@ -36,6 +36,7 @@ from ops.settings import Settings
 from ops.supervisor import Stack
 from rpc.client import connect, status_of
 from rpc.identity import Identity
+from rpc.permissions import ROLES_FILE
 from rules import SHANGHAI, Clock, as_date, legal_date
 from workflows.problem_loop import ENDED
 from workflows.problem_state import STAGES
@@ -127,7 +128,7 @@ async def run(
 
     keep: leave the stack up after the ledger, until cancelled.
     """
-    scenario = load(scenario_file or _built_in())
+    scenario = load(scenario_file or _built_in(), settings.roles or ROLES_FILE)
     console = Console(stderr=as_json, highlight=False)
     say = partial(console.print, markup=False, soft_wrap=True)
     clock = demo_clock(scenario, day_seconds)

@@ -3,8 +3,9 @@
 import datetime
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import protovalidate
 import yaml
@@ -18,7 +19,10 @@ from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from ops.failures import ScenarioError
 from rpc.identity import Identity
 from rpc.messages import dotted
+from rpc.permissions import ROLES_FILE, Permissions
+from rules.documents import NotYaml, read, tree
 
+Location: TypeAlias = tuple[int | str, ...]
 METHODS = rpc_pb.DESCRIPTOR.services_by_name["ProblemService"].methods_by_name
 ACKNOWLEDGE = "AcknowledgeNotices"
 # What the driver fills in itself, valid so that the rest can be checked.
@@ -99,34 +103,39 @@ class Scenario:
         return json_format.ParseDict(arguments, _request_class(step.call)())
 
 
-def load(path: Path) -> Scenario:
-    """The scenario in `path`. Raises ScenarioError."""
+def load(path: Path, roles_file: Path = ROLES_FILE) -> Scenario:
+    """The scenario in `path`, with the roles that `roles_file` knows. Raises ScenarioError."""
+    text = _text(path)
     try:
-        text = path.read_text("utf-8")
-        root = yaml.compose(text, yaml.SafeLoader)
-        file = _File.model_validate(yaml.safe_load(text))
-    except (OSError, UnicodeDecodeError) as error:
-        raise ScenarioError(f"{path}: {error}") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ScenarioError(f"{path}:{line}: not YAML: {error.problem}") from error
+        root = tree(text, str(path))
+        file = _File.model_validate(read(text, str(path)))
+    except NotYaml as error:
+        raise ScenarioError(f"{path}:{error.line}: not YAML: {error.problem}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ScenarioError(
             f"{path}:{_line(root, first['loc'])}: {where}: {first['msg']}"
         ) from error
-    scenario = _scenario(file)
-    for location, reason in _faults(file, scenario):
+    for location, reason in chain(_people_faults(file, roles_file), _faults(file)):
         raise ScenarioError(f"{path}:{_line(root, location)}: {reason}")
-    return scenario
+    return _scenario(file)
+
+
+def _text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ScenarioError(f"{path}: {error.strerror}") from error
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ScenarioError(f"{path}:{line}: not UTF-8: {error.reason}") from error
 
 
 def _scenario(file: _File) -> Scenario:
-    identities = {
-        key: Identity(person.subject, person.name, frozenset(person.roles))
-        for key, person in file.people.items()
-    }
+    identities = {key: _identity(person) for key, person in file.people.items()}
     for key, company in file.enterprises.items():
         identities[key] = Identity(
             key, company.display_name, frozenset({"enterprise"}), enterprise=company.uscc
@@ -138,8 +147,27 @@ def _scenario(file: _File) -> Scenario:
     return Scenario(file.name, file.starts, file.ends, identities, companies, file.problems)
 
 
-def _faults(file: _File, scenario: Scenario) -> Iterator[tuple[tuple[int | str, ...], str]]:
+def _identity(person: Person) -> Identity:
+    return Identity(person.subject, person.name, frozenset(person.roles))
+
+
+def _people_faults(file: _File, roles_file: Path) -> Iterator[tuple[Location, str]]:
+    """Who cannot be, and why."""
+    known = Permissions.load(roles_file).roles
+    for key, person in file.people.items():
+        for index, role in enumerate(person.roles):
+            if role not in known:
+                at = ("people", key, "roles", index)
+                yield at, f"{key}: role {role} is none of {', '.join(sorted(known))}"
+        try:
+            _identity(person)
+        except ValueError as error:
+            yield ("people", key), f"{key}: {error}"
+
+
+def _faults(file: _File) -> Iterator[tuple[Location, str]]:
     """Where and why the scenario cannot be played, in the order of the file."""
+    scenario = _scenario(file)
     for key, company in scenario.enterprises.items():
         for violation in protovalidate.collect_violations(company):
             yield ("enterprises", key), f"enterprise {key}: {violation.proto.message}"
@@ -165,8 +193,8 @@ def _faults(file: _File, scenario: Scenario) -> Iterator[tuple[tuple[int | str, 
 
 
 def _step_faults(
-    scenario: Scenario, case: Case, step: Step, before: datetime.date, at: tuple[int | str, ...]
-) -> Iterator[tuple[tuple[int | str, ...], str]]:
+    scenario: Scenario, case: Case, step: Step, before: datetime.date, at: Location
+) -> Iterator[tuple[Location, str]]:
     if step.who not in scenario.identities:
         yield (*at, "as"), f"{step.who} is neither among the people nor the enterprises"
     if step.date < before:

@@ -20,16 +20,22 @@ class Permissions:
 
     def __init__(self, roles: Mapping[str, Iterable[str]]) -> None:
         self._patterns = {role: tuple(patterns) for role, patterns in roles.items()}
+        self.roles = frozenset(self._patterns)
         self.allows = lru_cache(maxsize=4096)(self._allows)
 
     @classmethod
     def load(cls, path: Path = ROLES_FILE) -> "Permissions":
         """Reads a YAML mapping of role to permission patterns; ValueError names what is wrong."""
-        roles = yaml.safe_load(path.read_text())
+        try:
+            roles = yaml.safe_load(path.read_text("utf-8"))
+        except OSError as error:
+            raise ValueError(f"cannot read {path}: {error.strerror}") from error
+        except (yaml.YAMLError, RecursionError) as error:
+            raise ValueError(f"{path}: not YAML: {error}") from error
         if not isinstance(roles, dict):
             raise ValueError(f"{path}: expected a mapping of role to permissions")
         for role, patterns in roles.items():
-            if not isinstance(patterns, list):
+            if not (isinstance(role, str) and isinstance(patterns, list)):
                 raise ValueError(f"{path}: role {role} needs a list of permissions")
             for pattern in patterns:
                 if not (isinstance(pattern, str) and PATTERN.fullmatch(pattern)):

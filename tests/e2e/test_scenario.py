@@ -30,6 +30,14 @@ MISTAKES = {
     "deep in a list": ("limit: {days: 12}", "limit: {days: -1}", "items[0].limit.days: ", 0),
     "after the end": ("date: 2026-10-10", "date: 2026-10-30", "lies after the scenario ends", 0),
     "empty attachment": ("text: 自行监测方案（2026年修订）", 'text: ""', "attach.0.text: ", 0),
+    "a day that never was": ("starts: 2026-09-07", "starts: 2026-02-30", "2026-02-30: day is", 0),
+    "a step on such a day": ("{date: 2026-09-08", "{date: 2026-13-08", "2026-13-08: month ", 0),
+    "a NUL": ("name: 昆", "name: \0昆", "not YAML: special characters are not allowed", 0),
+    "key given twice": ("ends:", "starts: 2026-09-07\nends:", "starts is given twice", 0),
+    "step's key given twice": ("        as: baoli", "        as: x\n        as: y", "as is gi", 1),
+    "unknown role": ("roles: [verifier]", "roles: [wizard]", "role wizard is none of agency, ", 0),
+    "unscoped role": ("roles: [verifier]", "roles: [enterprise]", "wangqiang: role enterprise", 0),
+    "subject too long": ("subject: wangqiang", "subject: " + "x" * 501, "is over 500", 0),
     "no role": ("roles: [verifier]", "roles: []", "people.wangqiang.roles: ", 0),
 }
 

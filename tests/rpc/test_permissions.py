@@ -51,6 +51,10 @@ def test_another_file_replaces_the_roles(tmp_path):
         ("- officer", "expected a mapping"),
         ("officer: rectification.*", "role officer needs a list"),
         ("officer: [Rectification problems]", "role officer: 'Rectification problems'"),
+        ("5: [rectification.*]", "role 5 needs"),
+        ("officer: [", "not YAML"),
+        ("officer: \0", "not YAML"),
+        ("[" * 5000, "not YAML"),
         ("officer: [7]", "role officer: 7 is not"),
         ("officer: [true]", "role officer: True is not"),
     ],
@@ -61,3 +65,8 @@ def test_a_file_of_another_shape_is_refused_by_name(tmp_path, text, complaint):
     with pytest.raises(ValueError, match=complaint) as refused:
         Permissions.load(path)
     assert str(path) in str(refused.value)
+
+
+def test_a_file_that_cannot_be_read_is_refused_by_name(tmp_path):
+    with pytest.raises(ValueError, match=r"cannot read .*none\.yaml: No such file"):
+        Permissions.load(tmp_path / "none.yaml")
