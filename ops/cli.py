@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,13 +17,17 @@ from rich.table import Table
 
 from ops import settings as configuration
 from ops.calendars import Refused
-from ops.failures import DemoFailed, ScenarioError
+from ops.failures import DemoFailed, ScenarioError, Unreachable
 from ops.home import AlreadyUp
 from ops.part import PartFailed
 from ops.ports import PortTaken
 from ops.settings import Settings, SettingsError
 
+if TYPE_CHECKING:
+    from rpc.identity import Identity
+
 FAILED, MISUSED = 1, 2
+MOST_HOURS = 8784
 
 app = typer.Typer(
     name="bihuan",
@@ -117,7 +121,8 @@ def demo(
 def serve() -> None:
     """Run only the gRPC services, against `DATABASE_URL`.
 
-    Migrates the database first. Stops on SIGTERM after the calls under way.
+    Migrates the database first, and ends with a line and code 1 if none answers. Stops on SIGTERM
+    after the calls under way.
 
     Example: `DATABASE_URL=postgresql://… BIHUAN_GRPC_ADDRESS=0.0.0.0:50051 bihuan serve`
 
@@ -132,7 +137,8 @@ def serve() -> None:
 def work() -> None:
     """Run only a worker: the loops and what they do, against `TEMPORAL_ADDRESS`.
 
-    Calls the services at `BIHUAN_GRPC_ADDRESS` as role `loop`.
+    Calls the services at `BIHUAN_GRPC_ADDRESS` as role `loop`. Ends with a line and code 1 if no
+    Temporal answers at the start.
 
     Example: `TEMPORAL_ADDRESS=temporal:7233 BIHUAN_GRPC_ADDRESS=services:50051 bihuan work`
 
@@ -147,7 +153,8 @@ def work() -> None:
 def relay() -> None:
     """Run only the relay: starts and signals the loops for each event in the log.
 
-    One of several is active at a time; it goes on where the last one stopped.
+    One of several is active at a time; it goes on where the last one stopped. Ends with a line and
+    code 1 if no Temporal answers at the start; for the database it waits.
 
     Example: `DATABASE_URL=postgresql://… TEMPORAL_ADDRESS=temporal:7233 bihuan relay`
 
@@ -167,20 +174,25 @@ def token(
     ] = "",
     enterprise: Annotated[str, typer.Option(help="Credit code of the caller's enterprise.")] = "",
     agency: Annotated[str, typer.Option(help="Credit code of the caller's agency.")] = "",
-    hours: Annotated[float, typer.Option(min=0.01, help="How long it is valid.")] = 8,
+    hours: Annotated[
+        float, typer.Option(help="How long it is valid: from 0.01 to 8784, a year.")
+    ] = 8,
 ) -> None:
     """Print a token of the local issuer, to call the services with.
+
+    Role `enterprise` needs `--enterprise`: its people see that enterprise's problems alone.
 
     Example: `TOKEN=$(bihuan token --role officer --name 李静)`
 
     Next: `buf curl --protocol grpc --http2-prior-knowledge -H "authorization: Bearer $TOKEN" …`
     """
     from ops.tokens import issue
-    from rpc.identity import Identity
 
     settings = configuration.load()
     _known_roles(role, settings)
-    identity = Identity(subject or role[0], name, frozenset(role), agency, enterprise)
+    if not 0.01 <= hours <= MOST_HOURS:
+        raise SettingsError(f"--hours: expected from 0.01 to {MOST_HOURS}; it is {hours:g}")
+    identity = _identity(subject or role[0], name, frozenset(role), agency, enterprise)
     print(issue(settings, identity, hours))
 
 
@@ -273,15 +285,24 @@ def _once(told: asyncio.Event, cancel: Callable[[], object]) -> Callable[[], Non
     return handler
 
 
+def _identity(*claims: Any) -> "Identity":
+    from rpc.identity import Identity, Unscoped
+
+    try:
+        return Identity(*claims)
+    except Unscoped as error:
+        raise SettingsError(f"--enterprise: {error}") from error
+    except ValueError as error:
+        raise SettingsError(f"no token can say this: {error}") from error
+
+
 def _known_roles(roles: list[str], settings: Settings) -> None:
-    import yaml
+    from rpc.permissions import ROLES_FILE, Permissions
 
-    from rpc.permissions import ROLES_FILE
-
-    known = yaml.safe_load((settings.roles or ROLES_FILE).read_text())
+    known = Permissions.load(settings.roles or ROLES_FILE).roles
     for role in roles:
         if role not in known:
-            raise SettingsError(f"--role: {role!r} is none of {', '.join(known)}")
+            raise SettingsError(f"--role: {role!r} is none of {', '.join(sorted(known))}")
 
 
 @contextmanager
@@ -290,8 +311,8 @@ def _one_clear_line() -> Iterator[None]:
     try:
         yield
     except (SettingsError, PortTaken) as error:
-        err.print(f"bihuan: {error}", markup=False)
+        err.print(f"bihuan: {configuration.masked(str(error))}", markup=False)
         sys.exit(MISUSED)
-    except (AlreadyUp, PartFailed, Refused, DemoFailed, ScenarioError) as error:
-        err.print(f"bihuan: {error}", markup=False)
+    except (AlreadyUp, PartFailed, Refused, DemoFailed, ScenarioError, Unreachable) as error:
+        err.print(f"bihuan: {configuration.masked(str(error))}", markup=False)
         sys.exit(FAILED)

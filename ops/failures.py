@@ -1,4 +1,8 @@
-"""How a demo can fail, apart from what runs it: the command names these before it imports a stack."""
+"""How a demo or a part can fail: the command names these before it imports what they run on."""
+
+
+class Unreachable(Exception):
+    """A server that a part needs does not answer, or refuses; the message is one line that names it."""
 
 
 class ScenarioError(Exception):

@@ -1,5 +1,6 @@
 """The folder of one stack: who holds it, where that stack can be reached, what it left running."""
 
+import errno
 import fcntl
 import json
 import os
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import IO
 
 import psutil
+
+from ops.settings import SettingsError
 
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
@@ -33,11 +36,24 @@ class Addresses:
     grpc_address: str
 
 
+def make(home: Path, *folders: str) -> None:
+    """Make the home with these folders in it, where they are not there. SettingsError if that cannot
+    be, or nothing can be written in them.
+    """
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        for folder in (home, *(home / name for name in folders)):
+            folder.mkdir(mode=0o700, exist_ok=True)  # keys and case data: for the owner alone
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+    except OSError as error:
+        reason = "not a folder" if isinstance(error, FileExistsError) else error.strerror
+        raise SettingsError(f"BIHUAN_HOME: cannot use {error.filename}: {reason}") from error
+
+
 def lock(home: Path) -> IO[str]:
     """Hold the home for this process; the system lets go of it however the process ends."""
-    home.parent.mkdir(parents=True, exist_ok=True)
-    for folder in (home, home / "run", home / "logs"):  # keys and case data: for the owner alone
-        folder.mkdir(mode=0o700, exist_ok=True)
+    make(home, "run", "logs")
     file = (home / "run" / "lock").open("a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

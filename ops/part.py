@@ -12,6 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ops.home import POLL_SECONDS, STOP_SECONDS, note_child
+from ops.settings import masked
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds before a dead part is started again
 ATTEMPTS = 3  # deaths before it was ever ready, until we give up
@@ -170,7 +171,7 @@ class Running:
         tail = (
             self.log.read_text(errors="replace").splitlines()[-lines:] if self.log.exists() else []
         )
-        return "\n".join(["  " + line for line in tail] + [f"  (all of it in {self.log})"])
+        return "\n".join(["  " + masked(line) for line in tail] + [f"  (all of it in {self.log})"])
 
 
 def _how(code: int) -> str:

@@ -5,13 +5,21 @@ import json
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
+from ops.failures import Unreachable
+from ops.home import make
 from ops.ports import reachable
-from ops.settings import Settings, SettingsError
+from ops.settings import Settings, SettingsError, masked
+
+Body: TypeAlias = Callable[[Callable[[str], None], asyncio.Event], Awaitable[None]]
 
 
 def serve(settings: Settings) -> None:
-    """Serve gRPC until SIGTERM or Ctrl-C, then let the calls under way finish."""
+    """Serve gRPC until SIGTERM or Ctrl-C, then let the calls under way finish. Raises Unreachable."""
+    from sqlalchemy.exc import DBAPIError
+
     from ops.tokens import trusted_keys
     from rpc.permissions import ROLES_FILE
     from services.app import ServeOptions
@@ -33,11 +41,12 @@ def serve(settings: Settings) -> None:
         "service",
         settings,
         lambda ready, stop: run(options, lambda port: ready(f"{host}:{port}"), stop),
+        _Need("DATABASE_URL", "PostgreSQL", options.database_url, (DBAPIError,)),
     )
 
 
 def work(settings: Settings) -> None:
-    """Run the workflows and their activities until SIGTERM or Ctrl-C."""
+    """Run the workflows and their activities until SIGTERM or Ctrl-C. Raises Unreachable."""
     from ops.tokens import worker_token
     from workflows.worker import WorkerOptions, run
 
@@ -51,11 +60,12 @@ def work(settings: Settings) -> None:
         "worker",
         settings,
         lambda ready, stop: run(options, lambda: ready(options.temporal_address), stop),
+        _temporal(options.temporal_address),
     )
 
 
 def relay(settings: Settings) -> None:
-    """Carry events from the log to the workflows until SIGTERM or Ctrl-C."""
+    """Carry events from the log to the workflows until SIGTERM or Ctrl-C. Raises Unreachable."""
     from workflows.relay import RelayOptions, run
 
     options = RelayOptions(
@@ -68,35 +78,60 @@ def relay(settings: Settings) -> None:
         "relay",
         settings,
         lambda ready, stop: run(options, lambda: ready(options.temporal_address), stop),
+        _temporal(options.temporal_address),
     )
 
 
-def _until_told(
-    name: str,
-    settings: Settings,
-    body: Callable[[Callable[[str], None], asyncio.Event], Awaitable[None]],
-) -> None:
+@dataclass(frozen=True)
+class _Need:
+    """A server without which a part cannot start, and what is raised when it does not answer."""
+
+    variable: str
+    name: str
+    address: str
+    errors: tuple[type[Exception], ...]
+
+
+def _temporal(address: str) -> _Need:
+    from temporalio.service import RPCError
+
+    return _Need("TEMPORAL_ADDRESS", "Temporal", address, (RuntimeError, RPCError))
+
+
+def _until_told(name: str, settings: Settings, body: Body, need: _Need) -> None:
     from rpc import telemetry
 
+    make(settings.home, "run")
     ready_file = settings.home / "run" / f"{name}.ready"
-    ready_file.parent.mkdir(parents=True, exist_ok=True)
 
     def ready(address: str) -> None:
         ready_file.write_text(json.dumps({"pid": os.getpid(), "address": address}))
         print(f"{name} is ready at {address}", flush=True)
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        await body(ready, stop)
-
+    ready_file.unlink(missing_ok=True)
     traces = telemetry.configure(f"bihuan-{name}", settings.otlp_endpoint)
     try:
-        asyncio.run(main())
+        asyncio.run(_body(body, ready))
+    except need.errors as error:
+        if ready_file.exists():  # it had started
+            raise
+        raise Unreachable(_told(need, error)) from error
     finally:
         ready_file.unlink(missing_ok=True)
         traces.shutdown()
+
+
+async def _body(body: Body, ready: Callable[[str], None]) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await body(ready, stop)
+
+
+def _told(need: _Need, error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error  # SQLAlchemy's own text quotes statements
+    reason = " ".join(str(cause).split())
+    return f"{need.variable}: cannot use {need.name} at {masked(need.address)}: {masked(reason)}"
 
 
 def _needed(variable: str, value: str | None) -> str:

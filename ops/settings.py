@@ -10,6 +10,8 @@ from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 HOME = Path(".bihuan")
+# What a parameter of a URL may be called that nobody else should read.
+SECRET = "pass|pwd|secret|token|key|sig|cred|auth"
 
 
 class SettingsError(Exception):
@@ -24,9 +26,44 @@ def _address(text: str) -> str:
 
 
 def _postgres_url(text: str) -> str:
+    from sqlalchemy import make_url
+
+    expected = "expected postgresql://user:password@host:5432/database"
     if not text.startswith(("postgresql://", "postgres://")):
-        raise ValueError("expected postgresql://user:password@host:5432/database")
+        raise ValueError(expected)
+    try:
+        url = make_url(text)
+        ports = [port for port in (url.port, url.query.get("port")) if port is not None]
+        right = all(0 < int(str(port)) < 65536 for port in ports)
+    except ValueError:
+        right = False
+    if not right:
+        raise ValueError(f"{expected}, with one port")
     return text
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError as error:  # ~nobody-we-know
+        raise ValueError(str(error)) from error
+
+
+def _roles(path: Path) -> Path:
+    from rpc.permissions import Permissions
+
+    Permissions.load(path)
+    return path
+
+
+def _rules(path: Path) -> Path:
+    import rules
+
+    try:
+        rules.RuleBook.load(path)
+    except OSError as error:
+        raise ValueError(f"cannot read {error.filename}: {error.strerror}") from error
+    return path
 
 
 def _clock(text: str) -> str:
@@ -40,7 +77,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[str, AfterValidator(_address)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 Clock = Annotated[str, AfterValidator(_clock)]
-Absolute = Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())]
+Absolute = Annotated[Path, AfterValidator(_absolute)]
+RolesFile = Annotated[Absolute, AfterValidator(_roles)]
+RulesFolder = Annotated[Absolute, AfterValidator(_rules)]
 
 
 def _variable(name: str, default: Any, meaning: str) -> Any:
@@ -73,7 +112,7 @@ class Settings(BaseSettings):
         "BIHUAN_TOKEN_FILE", None, "file with the worker's token; unset: one of the local issuer"
     )
     issuer: str = _variable("BIHUAN_ISSUER", "bihuan-local", "`iss` that tokens must carry")
-    roles: Absolute | None = _variable(
+    roles: RolesFile | None = _variable(
         "BIHUAN_ROLES", None, "file saying which role may call what; unset: the one shipped"
     )
     evidence_url: str | None = _variable(
@@ -85,7 +124,7 @@ class Settings(BaseSettings):
     clock: Clock | None = _variable(
         "BIHUAN_CLOCK", None, "a clock that runs fast, for demonstrations; unset: real time"
     )
-    rules: Absolute | None = _variable(
+    rules: RulesFolder | None = _variable(
         "BIHUAN_RULES", None, "folder of rules added to the shipped ones"
     )
     otlp_endpoint: str | None = _variable(
@@ -125,7 +164,7 @@ def load() -> Settings:
     except ValidationError as error:
         first = error.errors()[0]
         name, given = str(first["loc"][0]), masked(str(first["input"]))
-        wrong = first["msg"].removeprefix("Value error, ")
+        wrong = " ".join(first["msg"].removeprefix("Value error, ").split())
         raise SettingsError(f"{name}: {wrong}; it is {given!r}") from None
 
 
@@ -143,6 +182,7 @@ def entries(settings: Settings) -> list[Entry]:
 
 
 def masked(text: str) -> str:
-    """The text without the passwords that a URL in it carries; rather too little than too much."""
+    """The text without the secrets that a URL in it carries; rather too little than too much."""
     text = re.sub(r"(://[^:/?#@\s]*:)\S*@", r"\1***@", text)
-    return re.sub(r"([?&]\w*(?:password|secret|token|key)\w*=)[^&\s]*", r"\1***", text, flags=re.I)
+    text = re.sub(r"(https?://)[^/?#@\s:]+@", r"\1***@", text)  # there a name alone is a token
+    return re.sub(rf"([?&#;][\w.%-]*(?:{SECRET})[\w.%-]*=)[^&#\s]*", r"\1***", text, flags=re.I)

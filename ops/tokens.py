@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from ops.settings import Settings, SettingsError
+from ops.home import make
+from ops.settings import Settings, SettingsError, masked
 from rpc.identity import Identity
 from rpc.issuer import LocalIssuer
 
@@ -14,13 +15,20 @@ RENEW_SECONDS = 600.0  # before it expires, so that no call under way is refused
 
 
 def local_issuer(settings: Settings) -> LocalIssuer:
-    """The issuer of this home. SettingsError when the services trust somebody else's keys."""
+    """The issuer of this home. SettingsError when the services trust somebody else's keys, or the home
+    cannot hold ours.
+    """
     if settings.jwks is not None:
         raise SettingsError(
-            f"BIHUAN_JWKS: the services trust the keys of {settings.jwks}, so a token of the local "
-            "issuer would be refused; ask that issuer for one (a worker's goes into BIHUAN_TOKEN_FILE)"
+            f"BIHUAN_JWKS: the services trust the keys of {masked(settings.jwks)}, so a token of the "
+            "local issuer would be refused; ask that issuer for one (a worker's goes into "
+            "BIHUAN_TOKEN_FILE)"
         )
-    return LocalIssuer(settings.home / "issuer", settings.issuer)
+    make(settings.home, "issuer")
+    try:
+        return LocalIssuer(settings.home / "issuer", settings.issuer)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"BIHUAN_HOME: cannot use the issuer's key: {error}") from error
 
 
 def trusted_keys(settings: Settings) -> str:
