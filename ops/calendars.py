@@ -25,11 +25,12 @@ async def publish(settings: Settings, file: Path) -> int:
     import grpc
 
     from bihuan.calendar.v1.calendar_service_pb2_grpc import CalendarServiceStub
-    from ops.tokens import issue
+    from ops.tokens import issue, require_issuer
     from rpc.client import connect, status_of
     from rpc.identity import Identity
 
     request = _request(file)
+    require_issuer(settings)
     token = issue(settings, Identity(ROLE, roles=frozenset({ROLE})), hours=1)
     async with connect(_target(settings), token) as channel:
         try:

@@ -182,17 +182,18 @@ def token(
 
     Role `enterprise` needs `--enterprise`: its people see that enterprise's problems alone.
 
-    Example: `TOKEN=$(bihuan token --role officer --name 李静)`
+    Example: `TOKEN=$(bihuan token --role officer --subject lijing --name 李静)`
 
     Next: `buf curl --protocol grpc --http2-prior-knowledge -H "authorization: Bearer $TOKEN" …`
     """
-    from ops.tokens import issue
+    from ops.tokens import issue, require_issuer
 
     settings = configuration.load()
     _known_roles(role, settings)
     if not 0.01 <= hours <= MOST_HOURS:
         raise SettingsError(f"--hours: expected from 0.01 to {MOST_HOURS}; it is {hours:g}")
     identity = _identity(subject or role[0], name, frozenset(role), agency, enterprise)
+    require_issuer(settings)
     print(issue(settings, identity, hours))
 
 

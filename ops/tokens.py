@@ -41,6 +41,17 @@ def issue(settings: Settings, identity: Identity, hours: float) -> str:
     return local_issuer(settings).issue(identity, timedelta(hours=hours))
 
 
+def require_issuer(settings: Settings) -> None:
+    """SettingsError where no services ever made an issuer: nobody would trust a token made here."""
+    home = settings.home
+    unusable = home.exists() and not home.is_dir()  # which is said where it is used
+    if settings.jwks is None and not unusable and not (home / "issuer").exists():
+        raise SettingsError(
+            f"BIHUAN_HOME: no stack was ever up in {home}, so none would trust a token made"
+            " there; name the folder of yours, or start one with `bihuan up`"
+        )
+
+
 def worker_token(settings: Settings) -> Callable[[], str]:
     """Gives the token that our workers call with, each time one that is valid by then.
 

@@ -14,6 +14,7 @@ from rpc.errors import StatusError, invalid_argument
 
 LENGTH_DELIMITED = 2
 MAX_DEPTH = 100  # as protobuf's own parser
+TOLD = 3  # violations in the message itself; the details name all
 MAX_SEARCHED_BYTES = 1 << 18  # a search makes an object of every field
 
 M = TypeVar("M", bound=Message)
@@ -41,8 +42,11 @@ def check(message: Message) -> None:
         for violation in collect_violations(message)
     ]
     if violations:
-        first = "; ".join(f"{path}: {text}" if path else text for path, text in violations[:3])
-        raise invalid_argument("INVALID_REQUEST", first, violations)
+        told = "; ".join(f"{path}: {text}" if path else text for path, text in violations[:TOLD])
+        more = len(violations) - TOLD
+        raise invalid_argument(
+            "INVALID_REQUEST", f"{told}; and {more} more" if more > 0 else told, violations
+        )
 
 
 def compile_rules(descriptor: Descriptor, compiled: set[str]) -> None:

@@ -50,6 +50,16 @@ def test_a_home_that_is_no_folder_is_named(
     )
 
 
+def test_no_token_is_made_where_no_stack_would_trust_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BIHUAN_HOME", str(tmp_path))
+    code, line = run(TOKEN, monkeypatch, capsys)
+    assert code == 2
+    assert line.startswith(f"bihuan: BIHUAN_HOME: no stack was ever up in {tmp_path}")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_home_that_is_not_ours_to_write_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -126,3 +126,11 @@ def test_fields_unknown_here_are_left_out_wherever_they_are():
 
 def test_a_credit_code_with_the_right_check_character_is_valid():
     assert parse(EchoRequest, EchoRequest(title="x", uscc="91350100M000100Y43").SerializeToString())
+
+
+def test_what_the_message_leaves_out_is_counted_in_it():
+    items = [Item(title="123456")] * 5
+    error = refusal(EchoRequest(title="x", items=items).SerializeToString())
+    assert error.message.count("items[") == 3
+    assert error.message.endswith("; and 2 more")
+    assert len(error.violations) == 5
