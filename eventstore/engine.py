@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 CONNECT_SECONDS = 10
 log = logging.getLogger(__name__)
-# 08 connection lost, 57P0x shutting down or starting up, 53300 no free connection.
-_LOST = ("08", "57P0", "53300")
+# 08 connection lost, 57P0x shutting down or starting up, 53 disk, memory or connections used up.
+_LOST = ("08", "57P0", "53")
 
 
 def engine_for(database_url: str, role: str | None = None, *, pool_size: int = 10) -> AsyncEngine:
@@ -24,8 +24,14 @@ def engine_for(database_url: str, role: str | None = None, *, pool_size: int = 1
     The pool holds `pool_size` connections and as many again under load.
     """
     dsn = make_url(database_url).set(drivername="postgresql")
-    # Dealing positions and claiming requests rely on a new snapshot for each statement.
-    settings = {"default_transaction_isolation": "read committed", "timezone": "UTC", "jit": "off"}
+    # Dealing positions and claiming requests rely on a new snapshot for each statement; a page of
+    # the log is no work for several processes.
+    settings = {
+        "default_transaction_isolation": "read committed",
+        "timezone": "UTC",
+        "jit": "off",
+        "max_parallel_workers_per_gather": "0",
+    }
     if role is not None:
         settings["role"] = role
 
@@ -37,7 +43,8 @@ def engine_for(database_url: str, role: str | None = None, *, pool_size: int = 1
                 server_settings={"application_name": "bihuan", **settings},
             )
         except (OSError, TimeoutError) as error:
-            raise asyncpg.ConnectionFailureError(f"cannot reach {dsn!r}: {error}") from error
+            where = f"{dsn.host or dsn.query.get('host', 'localhost')}/{dsn.database}"
+            raise asyncpg.ConnectionFailureError(f"cannot reach {where}: {error}") from error
 
     engine = create_async_engine(
         dsn.set(drivername="postgresql+asyncpg"),
@@ -55,9 +62,23 @@ def _refuse_closed(connection: Any, *_: object) -> None:
         raise DisconnectionError("PostgreSQL closed the connection")
 
 
-async def driver(connection: AsyncConnection) -> Any:
-    """The asyncpg connection beneath, for statements outside any transaction of SQLAlchemy's."""
-    return (await connection.get_raw_connection()).driver_connection
+def driver(connection: AsyncConnection) -> Any:
+    """The asyncpg connection beneath: for the log's own statements, which SQLAlchemy would slow down.
+
+    They are in the transaction that SQLAlchemy began by its first statement, or in none.
+    """
+    beneath = connection.sync_connection
+    if beneath is None:
+        raise RuntimeError("the connection is not open")
+    return beneath.connection.driver_connection
+
+
+async def begun(connection: AsyncConnection) -> Any:
+    """As `driver`, with the transaction begun: SQLAlchemy begins one by its first statement only."""
+    beneath = driver(connection)
+    if not beneath.is_in_transaction():
+        await connection.exec_driver_sql("SELECT")
+    return beneath
 
 
 def is_unavailable(error: BaseException) -> bool:
@@ -68,6 +89,9 @@ def is_unavailable(error: BaseException) -> bool:
         error = error.orig or error
     if isinstance(error, DisconnectionError | PoolExhausted):
         return True
+    # What asyncpg says of a connection that was cut off in the middle of something.
+    if isinstance(error, asyncpg.InternalClientError):
+        return "cannot switch to state" in str(error)
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error)
     return str(getattr(error, "sqlstate", None) or "").startswith(_LOST)

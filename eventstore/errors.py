@@ -1,5 +1,6 @@
 """What the event store refuses, as types with a message that a person can act on."""
 
+from typing import Any, NoReturn
 from uuid import UUID
 
 
@@ -15,6 +16,16 @@ class WrongExpectedVersion(Exception):
 
 class ForeignStream(PermissionError):
     """The database role may not append to this stream: only its domain's service may."""
+
+
+def refused(cause: Any, error: Exception) -> NoReturn:
+    """Raise what PostgreSQL's `cause` of `error` means, or `error` itself if it is none of ours."""
+    match getattr(cause, "sqlstate", None):
+        case "42501":
+            raise ForeignStream(str(cause)) from error
+        case "42602" | "22001":
+            raise ValueError(str(cause)) from error
+    raise error
 
 
 class RequestReused(Exception):

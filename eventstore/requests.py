@@ -5,6 +5,7 @@ from uuid import UUID
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from eventstore.engine import driver
 from eventstore.errors import RequestReused
 
 
@@ -29,5 +30,4 @@ async def claim(
 
 async def answer(conn: AsyncConnection, caller: str, request_id: UUID, response: bytes) -> None:
     """Keep the answer of the request claimed in this transaction; twins get it once committed."""
-    parameters = (caller, request_id, response)
-    await conn.exec_driver_sql("SELECT eventstore.answer($1, $2, $3)", parameters)
+    await driver(conn).execute("SELECT eventstore.answer($1, $2, $3)", caller, request_id, response)

@@ -5,30 +5,33 @@
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing, suppress
-from typing import Any, NoReturn
 
-from sqlalchemy.exc import DBAPIError
+import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore import requests
-from eventstore.engine import backoff, driver, pause
-from eventstore.errors import ForeignStream, WrongExpectedVersion
+from eventstore.engine import backoff, begun, driver, pause
+from eventstore.errors import WrongExpectedVersion, refused
 from eventstore.events import (
     EVERYTHING,
-    MAX_DATA_BYTES,
     Filter,
     Metadata,
     NewEvent,
     Page,
     RecordedEvent,
+    refuse_large,
 )
-from eventstore.feed import COLUMNS, advance, read_page, recorded
+from eventstore.feed import COLUMNS, advance, read_page, read_tail, recorded, streams_of
+from eventstore.recorder import Recorder
 from eventstore.wakeup import Wakeup
 
 APPEND = "SELECT eventstore.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+VERSION = "SELECT version FROM eventstore.stream WHERE stream = $1"
+# The head by subqueries: so the partitions that cannot hold the stream are not looked at.
 LOAD = (
-    f"SELECT {COLUMNS} FROM eventstore.event e WHERE e.stream = $1 AND e.version > $2"
-    " ORDER BY e.version"
+    f"SELECT {COLUMNS}, NULL FROM eventstore.event e WHERE e.stream = $1 AND e.version > $2"
+    " AND e.id >= (SELECT first_id FROM eventstore.stream WHERE stream = $1)"
+    " AND e.id <= (SELECT last_id FROM eventstore.stream WHERE stream = $1) ORDER BY e.version"
 )
 
 
@@ -46,6 +49,7 @@ class EventStore:
         self.engine = engine
         self.poll = poll
         self._wakeup = Wakeup(engine)
+        self._recorder = Recorder(engine, self._wakeup.announce)
 
     async def append(
         self,
@@ -62,45 +66,71 @@ class EventStore:
         """
         if not events:
             return expected_version
-        for event in events:
-            if len(event.data) > MAX_DATA_BYTES:
-                raise ValueError(f"{event.type} has {len(event.data)} bytes, over {MAX_DATA_BYTES}")
-        parameters = (
-            stream,
-            expected_version,
-            [event.id for event in events],
-            [event.type for event in events],
-            [event.data for event in events],
-            metadata.actor,
-            metadata.correlation_id,
-            metadata.causation_id,
-            metadata.request_id,
-            metadata.traceparent,
-        )
+        refuse_large(events)
+        connection = await begun(conn)
         try:
-            return int((await conn.exec_driver_sql(APPEND, parameters)).scalar_one())
-        except DBAPIError as error:
-            _refused(error, stream, expected_version)
+            version = await connection.fetchval(
+                APPEND,
+                stream,
+                expected_version,
+                [event.id for event in events],
+                [event.type for event in events],
+                [event.data for event in events],
+                *metadata,
+            )
+        except asyncpg.PostgresError as error:
+            refused(error, error)
+        if version is None:
+            actual = await connection.fetchval(VERSION, stream) or 0
+            raise WrongExpectedVersion(stream, expected_version, actual)
+        return int(version)
+
+    async def record(
+        self, stream: str, expected_version: int, events: Sequence[NewEvent], metadata: Metadata
+    ) -> int:
+        """As `append`, in a transaction of the store's own, and announced. Under load it shares
+        one with others of this process; each is refused, or durable, for itself.
+        """
+        if not events:
+            return expected_version
+        refuse_large(events)
+        return await self._recorder.record(stream, expected_version, events, metadata)
 
     async def load(
         self, conn: AsyncConnection, stream: str, after_version: int = 0
     ) -> list[RecordedEvent]:
         """The events of a stream in order; their `position` is None, it may not be dealt yet."""
-        rows = await conn.exec_driver_sql(LOAD, (stream, after_version))
+        rows = await driver(conn).fetch(LOAD, stream, after_version)
         return [recorded(row) for row in rows]
 
-    async def read(self, after: int, limit: int, filter: Filter = EVERYTHING) -> Page:
+    async def read(
+        self, after: int, limit: int, filter: Filter = EVERYTHING, *, known_head: int = 0
+    ) -> Page:
         """Up to `limit` events after position `after`; everything committed before is in reach.
 
-        A page may be empty while `next < head`: read on. Raises PositionBeyondHead.
+        A page may be empty while `next < head`: read on. `known_head` spares the look for newer
+        events while there are some to read before it. Raises PositionBeyondHead.
         """
         async with self.engine.connect() as conn:
-            return await read_page(await driver(conn), after, limit, filter)
+            return await read_page(driver(conn), after, limit, filter, known_head)
 
     async def head(self) -> int:
         """The highest position, once everything committed has one."""
         async with self.engine.connect() as conn:
-            return await advance(await driver(conn))
+            return await advance(driver(conn))
+
+    async def tail(self, limit: int, filter: Filter = EVERYTHING) -> list[RecordedEvent]:
+        """The last `limit` events, in order."""
+        async with self.engine.connect() as conn:
+            return await read_tail(driver(conn), limit, filter)
+
+    async def streams_of(self, case: str) -> tuple[str, ...]:
+        """The streams of a case, named by the UUID `case` or mentioning this text in an event.
+
+        Looks at every event: for people, not for programs.
+        """
+        async with self.engine.connect() as conn:
+            return await streams_of(driver(conn), case)
 
     def announce(self) -> None:
         """After a commit: have the new events dealt and readers woken, soon. Never raises."""
@@ -110,18 +140,21 @@ class EventStore:
         self,
         after: int,
         filter: Filter = EVERYTHING,
-        limit: int = 500,
+        limit: int = 1000,
     ) -> AsyncGenerator[Page]:
         """Endless pages, each moving on from the last; goes on after PostgreSQL was away."""
         delays = backoff()
+        head = 0
         while True:
             bell = self._wakeup.bell()
             try:
-                page = await self.read(after, limit, filter)
+                head = max(head, self._wakeup.head)
+                page = await self.read(after, limit, filter, known_head=head)
             except Exception as error:
                 await pause(error, delays, "the feed")
                 continue
             delays = backoff()
+            head = page.head
             if page.next > after:
                 yield page
                 after = page.next
@@ -143,16 +176,5 @@ class EventStore:
 
     async def close(self) -> None:
         """Finish announcing and stop listening. The engine stays its maker's to dispose of."""
+        await self._recorder.close()
         await self._wakeup.close()
-
-
-def _refused(error: DBAPIError, stream: str, expected: int) -> NoReturn:
-    cause: Any = error.orig.__cause__ if error.orig else None
-    match getattr(cause, "sqlstate", None):
-        case "BH001":
-            raise WrongExpectedVersion(stream, expected, int(cause.detail)) from error
-        case "42501":
-            raise ForeignStream(str(cause)) from error
-        case "42602":
-            raise ValueError(str(cause)) from error
-    raise error

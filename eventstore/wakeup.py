@@ -4,10 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from eventstore.engine import backoff, driver, pause
+from eventstore.engine import backoff, driver
 
 CHANNEL = "eventstore"
 log = logging.getLogger(__name__)
@@ -17,7 +18,10 @@ class Wakeup:
     """Rings a bell whenever positions were dealt, and has them dealt after a commit."""
 
     def __init__(self, engine: AsyncEngine) -> None:
+        self.head = 0
+        """The highest position that this process was told of."""
         self._engine = engine
+        self._dealer: AsyncConnection | None = None
         self._bell = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self._announcing: asyncio.Task[None] | None = None
@@ -25,8 +29,6 @@ class Wakeup:
 
     def bell(self) -> asyncio.Event:
         """The next ring. Take it before reading, so that a ring while reading is not missed."""
-        if self._listening is not None and self._listening.done():
-            self._listening.result()  # raises what ended it
         if self._listening is None:
             self._listening = asyncio.create_task(self._listen(), name="eventstore.listen")
         return self._bell
@@ -45,13 +47,18 @@ class Wakeup:
         """Stop listening; what was announced is still dealt."""
         if self._announcing is not None:
             await self._announcing
+        if self._dealer is not None:
+            await self._dealer.close()
+            self._dealer = None
         if self._listening is not None:
             self._listening.cancel()
             with suppress(asyncio.CancelledError):
                 await self._listening
             self._listening = None
 
-    def _ring(self, *_: object) -> None:
+    def _ring(self, *notification: Any) -> None:
+        if notification:
+            self.head = max(self.head, int(notification[-1]))
         self._bell.set()
         self._bell = asyncio.Event()
 
@@ -59,26 +66,32 @@ class Wakeup:
         while self._due:
             self._due = False
             try:
-                async with self._engine.connect() as conn:
-                    # Waits its turn: the one dealing now may have looked before our commit.
-                    await (await driver(conn)).execute("SELECT eventstore.advance(true)")
+                # Kept open: to take one from the pool costs as much as to deal.
+                self._dealer = self._dealer or await self._engine.connect()
+                # Waits its turn: the one dealing now may have looked before our commit.
+                await driver(self._dealer).fetchval("SELECT eventstore.advance(true)")
             except Exception as error:
                 log.warning("positions not dealt, the next reader will: %s", error)
+                if self._dealer is not None:
+                    await self._dealer.invalidate()
+                    await self._dealer.close()
+                    self._dealer = None
 
     async def _listen(self) -> None:
         delays = backoff()
         while True:
             try:
                 async with exclusive(self._engine) as conn:
-                    connection = await driver(conn)
+                    connection = driver(conn)
                     lost = asyncio.Event()
                     connection.add_termination_listener(lambda _, lost=lost: lost.set())
                     await connection.add_listener(CHANNEL, self._ring)
                     delays = backoff()
                     self._ring()  # for what was missed while away
                     await lost.wait()
-            except Exception as error:
-                await pause(error, delays, "listening for events")
+            except Exception as error:  # whatever it is: readers poll meanwhile
+                log.warning("not listening for events, will try again: %s", error)
+                await asyncio.sleep(next(delays))
 
 
 @asynccontextmanager

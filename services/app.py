@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
 from bihuan.calendar.v1 import calendar_service_pb2, calendar_service_pb2_grpc
 from bihuan.evidence.v1 import evidence_service_pb2, evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2, feed_service_pb2_grpc
@@ -138,12 +136,6 @@ def _services(
 
 
 def _translate(error: Exception) -> StatusError | None:
-    if is_unavailable(error) or _out_of_resources(error):
+    if is_unavailable(error):
         return unavailable("DATABASE_UNAVAILABLE", "the event store is away for now; try again")
     return None
-
-
-def _out_of_resources(error: Exception) -> bool:
-    """Whether PostgreSQL has no disk, memory or connection left: SQLSTATE class 53."""
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    return str(getattr(cause, "sqlstate", None) or "").startswith("53")

@@ -7,34 +7,48 @@ from eventstore.roles import create_role
 revision = "0001"
 down_revision = None
 
-# Fixed-width columns first, so that no row is padded.
+# Fixed-width columns first, so that no row is padded. What is unique in the log is kept by `stream`
+# and, within a partition, by its own indexes (see PARTITION).
 TABLES = """
 CREATE TABLE eventstore.event (
-  id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  id bigint NOT NULL,
   recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  event_id uuid NOT NULL UNIQUE,
+  event_id uuid NOT NULL,
   correlation_id uuid NOT NULL,
   causation_id uuid,
   request_id uuid,
-  version integer NOT NULL CHECK (version > 0),
-  stream text COLLATE "C" NOT NULL CHECK (length(stream) <= 200),
+  version integer NOT NULL,
+  stream text COLLATE "C" NOT NULL,
   category text COLLATE "C" GENERATED ALWAYS AS (split_part(stream, '-', 1)) VIRTUAL,
-  type text COLLATE "C" NOT NULL CHECK (length(type) BETWEEN 1 AND 200),
-  actor text NOT NULL CHECK (length(actor) <= 500),
-  traceparent text NOT NULL CHECK (length(traceparent) <= 100),
-  data bytea NOT NULL CHECK (octet_length(data) <= 1048576),
-  UNIQUE (stream, version)
-);
+  type text COLLATE "C" NOT NULL,
+  actor text NOT NULL,
+  traceparent text NOT NULL,
+  data bytea NOT NULL
+) PARTITION BY RANGE (id);
 
+CREATE SEQUENCE eventstore.event_id AS bigint;
+
+-- The head of each stream, and between which ids its events lie. Room on the page for new versions.
+CREATE TABLE eventstore.stream (
+  first_id bigint NOT NULL,
+  last_id bigint NOT NULL,
+  version integer NOT NULL,
+  stream text COLLATE "C" PRIMARY KEY
+) WITH (fillfactor = 80);
+
+-- The last row also says which lower ids were open when it was dealt, and the transaction before
+-- which those began (see ADVANCE).
 CREATE TABLE eventstore.position (
   position bigint PRIMARY KEY,
-  id bigint NOT NULL UNIQUE
+  id bigint NOT NULL UNIQUE,
+  open_ids bigint[],
+  open_before xid8[]
 );
 
--- A queue: rows live from append to the next advance, so vacuum it by count, not by share.
-CREATE TABLE eventstore.pending (
-  id bigint NOT NULL
-) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+CREATE TABLE eventstore.partition (
+  lower_id bigint PRIMARY KEY,
+  upper_id bigint NOT NULL
+);
 
 CREATE TABLE eventstore.checkpoint (
   name text PRIMARY KEY,
@@ -51,6 +65,7 @@ CREATE TABLE eventstore.request (
   response bytea,
   PRIMARY KEY (caller, request_id)
 );
+CREATE INDEX request_recorded_at ON eventstore.request (recorded_at);
 """
 
 REFUSE = """
@@ -68,7 +83,28 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON eventstore.{ta
 ALTER TABLE eventstore.{table} ENABLE ALWAYS TRIGGER append_only;
 """
 
-# ON CONFLICT waits for a racing writer of the same version and needs no subtransaction.
+# Made beside the log and attached, since CREATE … PARTITION OF would stop all writers meanwhile.
+PARTITION = """
+CREATE FUNCTION eventstore.add_partition(size bigint)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  lower bigint := (SELECT coalesce(max(upper_id), 1) FROM eventstore.partition);
+  name text := 'event_' || lower;
+BEGIN
+  EXECUTE format('CREATE TABLE eventstore.%I (LIKE eventstore.event INCLUDING ALL,
+    PRIMARY KEY (id), UNIQUE (stream, version), UNIQUE (event_id))', name);
+  EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON eventstore.%I
+    FOR EACH STATEMENT EXECUTE FUNCTION eventstore.refuse()', name);
+  EXECUTE format('ALTER TABLE eventstore.%I ENABLE ALWAYS TRIGGER append_only', name);
+  EXECUTE format('ALTER TABLE eventstore.event ATTACH PARTITION eventstore.%I
+    FOR VALUES FROM (%s) TO (%s)', name, lower, lower + size);
+  INSERT INTO eventstore.partition VALUES (lower, lower + size);
+END $$
+"""
+
+# Returns the stream's new version, or NULL, and nothing is appended, if it is not at the expected one:
+# its row in `stream` makes racing writers wait for each other and lets one through. The transaction
+# has its number before it draws an id: ADVANCE relies on that.
 APPEND = """
 CREATE FUNCTION eventstore.append(
   stream text, expected integer, ids uuid[], types text[], data bytea[], actor text,
@@ -78,9 +114,15 @@ CREATE FUNCTION eventstore.append(
 DECLARE
   caller text := current_setting('role');
   domain text := substring(append.stream from '^([a-z][a-z_]*)\\.[a-z][a-z_]*-.');
-  added integer;
+  added CONSTANT integer := cardinality(append.ids);
+  drawn bigint[];
 BEGIN
-  IF domain IS NULL OR domain IN ('owner', 'reader', 'writer') THEN
+  -- Not as constraints of the table, which would be compiled again for every row.
+  IF length(stream) > 200 OR length(append.actor) > 500 OR length(append.traceparent) > 100 THEN
+    RAISE 'a stream, actor or traceparent is too long: at most 200, 500 and 100 characters'
+      USING ERRCODE = 'string_data_right_truncation';
+  END IF;
+  IF domain IS NULL OR domain IN ('owner', 'reader', 'sealer', 'writer') THEN
     RAISE 'stream "%" is not named <domain>.<aggregate>-<id>', append.stream
       USING ERRCODE = 'invalid_name';
   END IF;
@@ -92,60 +134,124 @@ BEGIN
       USING ERRCODE = 'insufficient_privilege';
   END IF;
 
-  IF expected = coalesce(
-    (SELECT max(e.version) FROM eventstore.event e WHERE e.stream = append.stream), 0
+  PERFORM pg_current_xact_id();
+  IF expected = (
+    coalesce((SELECT s.version FROM eventstore.stream s WHERE s.stream = append.stream), 0)
   ) THEN
-    WITH fact AS (
-      INSERT INTO eventstore.event (
-        stream, version, event_id, type, data, actor,
-        correlation_id, causation_id, request_id, traceparent)
-      SELECT append.stream, expected + n, fact_id, fact_type, fact_data, append.actor,
-        append.correlation_id, append.causation_id, append.request_id, append.traceparent
-      FROM unnest(ids, types, append.data)
-        WITH ORDINALITY AS fact(fact_id, fact_type, fact_data, n)
-      ORDER BY n
-      ON CONFLICT (stream, version) DO NOTHING
-      RETURNING id)
-    INSERT INTO eventstore.pending SELECT id FROM fact;
-    GET DIAGNOSTICS added = ROW_COUNT;
-    IF added = cardinality(ids) THEN
-      RETURN expected + added;
+    FOR n IN 1 .. added LOOP
+      drawn[n] := nextval('eventstore.event_id');
+    END LOOP;
+    IF expected = 0 THEN
+      INSERT INTO eventstore.stream (stream, version, first_id, last_id)
+        VALUES (append.stream, added, drawn[1], drawn[added]) ON CONFLICT DO NOTHING;
+    ELSE
+      UPDATE eventstore.stream s SET version = expected + added, last_id = drawn[added]
+        WHERE s.stream = append.stream AND s.version = expected;
     END IF;
   END IF;
-  -- Of several events, those beyond a racing writer's may have gone in: they do not count.
-  RAISE 'stream % is not at version %', append.stream, expected USING ERRCODE = 'BH001', DETAIL =
-    (SELECT coalesce(max(e.version), 0) FROM eventstore.event e
-      WHERE e.stream = append.stream AND e.event_id <> ALL (ids));
+  IF drawn IS NULL OR NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  FOR n IN 1 .. added LOOP
+    INSERT INTO eventstore.event (
+        id, stream, version, event_id, type, data, actor,
+        correlation_id, causation_id, request_id, traceparent)
+      VALUES (drawn[n], append.stream, expected + n, append.ids[n], types[n], append.data[n],
+        append.actor, append.correlation_id, append.causation_id, append.request_id,
+        append.traceparent);
+  END LOOP;
+  RETURN expected + added;
 END $$
 """
 
-# Each statement has a snapshot of its own: the one after the lock sees all that was dealt before.
+# Many appends, each for itself: what one of them is told is no matter of the others.
+APPEND_EACH = """
+CREATE FUNCTION eventstore.append_each(
+  streams text[], expected integer[], counts integer[], ids uuid[], types text[], data bytea[],
+  actors text[], correlation_ids uuid[], causation_ids uuid[], request_ids uuid[],
+  traceparents text[]
+) RETURNS integer[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  versions integer[];
+  first integer := 1;
+  last integer;
+BEGIN
+  FOR n IN 1 .. cardinality(streams) LOOP
+    last := first + counts[n] - 1;
+    versions[n] := eventstore.append(
+      streams[n], expected[n], ids[first:last], types[first:last], data[first:last], actors[n],
+      correlation_ids[n], causation_ids[n], request_ids[n], traceparents[n]);
+    first := last + 1;
+  END LOOP;
+  RETURN versions;
+END $$
+"""
+
+# No queue: what is to be dealt is what the log holds beyond the highest id dealt, and those lower
+# ids that were open then: drawn by a transaction under way, or by one that came to nothing. Which
+# of the two shows once every transaction has ended that began before the id was found open. Such
+# a transaction's number is below ours, as it had it before it drew its id, an id below one that we
+# see committed; so ours must be taken after we looked. Nothing is ever updated or deleted, so no
+# reader's long snapshot makes this slower. Each statement has a snapshot of its own: the one after
+# the lock sees all that was dealt before.
 ADVANCE = """
 CREATE FUNCTION eventstore.advance(wait boolean DEFAULT false)
-RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off -- new rows are few, whatever statistics say
+SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_variable
 DECLARE
   turn CONSTANT bigint := hashtextextended('eventstore.advance', 0);
-  head bigint;
-  dealt bigint;
+  head bigint := 0;
+  highest bigint;
+  open_ids bigint[];
+  open_before xid8[];
+  committed bigint[];
+  oldest xid8;
+  last bigint;
 BEGIN
+  IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
+    RAISE 'positions are dealt in a transaction of their own';
+  END IF;
   IF wait THEN
     PERFORM pg_advisory_xact_lock(turn);
   ELSIF NOT pg_try_advisory_xact_lock(turn) THEN
-    RETURN (SELECT coalesce(max(position), 0) FROM eventstore.position);
+    RETURN (SELECT coalesce(max(p.position), 0) FROM eventstore.position p);
   END IF;
-  SELECT coalesce(max(position), 0) INTO head FROM eventstore.position;
-  WITH committed AS (DELETE FROM eventstore.pending RETURNING id)
-  INSERT INTO eventstore.position
-    SELECT head + row_number() OVER (ORDER BY id), id FROM committed;
-  GET DIAGNOSTICS dealt = ROW_COUNT;
-  IF dealt > 0 THEN
-    PERFORM pg_notify('eventstore', (head + dealt)::text);
+  SELECT p.position, p.open_ids, p.open_before INTO head, open_ids, open_before
+    FROM eventstore.position p ORDER BY p.position DESC LIMIT 1;
+  head := coalesce(head, 0);
+  highest := (SELECT coalesce(max(p.id), 0) FROM eventstore.position p);
+  SELECT array_agg(e.id ORDER BY e.id), pg_snapshot_xmin(pg_current_snapshot())
+    INTO committed, oldest
+    FROM (SELECT id FROM eventstore.event WHERE id = ANY (open_ids)
+          UNION ALL SELECT id FROM eventstore.event WHERE id > highest) AS e;
+  IF committed IS NULL THEN
+    RETURN head;
   END IF;
-  RETURN head + dealt;
+  last := committed[cardinality(committed)];
+  SELECT array_agg(o.id ORDER BY o.id), array_agg(o.before ORDER BY o.id) INTO open_ids, open_before
+    FROM (SELECT id, before FROM unnest(open_ids, open_before) AS was(id, before)
+            WHERE before > oldest
+          UNION ALL
+          SELECT id, pg_current_xact_id() FROM generate_series(highest + 1, last) AS drawn(id)
+         ) AS o
+    WHERE NOT EXISTS (SELECT FROM unnest(committed) AS c(id) WHERE c.id = o.id);
+  INSERT INTO eventstore.position (position, id, open_ids, open_before)
+    SELECT head + n, id,
+      CASE WHEN n = cardinality(committed) THEN open_ids END,
+      CASE WHEN n = cardinality(committed) THEN open_before END
+    FROM unnest(committed) WITH ORDINALITY AS c(id, n);
+  head := head + cardinality(committed);
+  PERFORM pg_notify('eventstore', head::text);
+  IF last > (SELECT max(lower_id) FROM eventstore.partition) THEN
+    PERFORM eventstore.add_partition(5000000);
+  END IF;
+  RETURN head;
 END $$
 """
 
-# The insert waits for a twin in flight: it sees the twin's answer, or takes over if it rolled back.
 CLAIM = """
 CREATE FUNCTION eventstore.claim(caller text, request_id uuid, method text, digest bytea)
 RETURNS bytea LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -185,10 +291,12 @@ END $$
 GRANTS = """
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA eventstore FROM PUBLIC;
 GRANT USAGE ON SCHEMA eventstore TO bihuan_reader;
-GRANT SELECT ON eventstore.event, eventstore.position, eventstore.pending TO bihuan_reader;
+GRANT SELECT ON eventstore.event, eventstore.stream, eventstore.position, eventstore.partition
+  TO bihuan_reader;
 GRANT SELECT, INSERT, UPDATE ON eventstore.checkpoint TO bihuan_reader;
 GRANT EXECUTE ON FUNCTION eventstore.advance TO bihuan_reader;
-GRANT EXECUTE ON FUNCTION eventstore.append, eventstore.claim, eventstore.answer TO bihuan_writer;
+GRANT EXECUTE ON FUNCTION eventstore.append, eventstore.append_each, eventstore.claim,
+  eventstore.answer TO bihuan_writer;
 """
 
 
@@ -213,8 +321,10 @@ def upgrade() -> None:
     op.execute(REFUSE)
     for table in ("event", "position"):
         _run(APPEND_ONLY.format(table=table))
-    for function in (APPEND, ADVANCE, CLAIM, ANSWER):
+    for function in (PARTITION, APPEND, APPEND_EACH, ADVANCE, CLAIM, ANSWER):
         op.execute(function)
+    for _ in range(2):  # one to fill, one ahead
+        op.execute("SELECT eventstore.add_partition(5000000)")
     _run(GRANTS)
     op.execute("RESET ROLE")
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -107,7 +108,7 @@ async def test_of_many_racing_writers_exactly_one_wins(store: EventStore) -> Non
 async def test_several_events_are_appended_all_or_none(store: EventStore) -> None:
     name, twins = stream(), events("a", "b")
     twins[1] = NewEvent("test.v1.Happened", b"b", id=twins[0].id)
-    with pytest.raises(DBAPIError, match="event_id"):
+    with pytest.raises(asyncpg.UniqueViolationError, match="event_id"):
         async with store.engine.begin() as conn:
             await store.append(conn, name, 0, twins, METADATA)
     assert await payloads(store, name) == []
@@ -173,8 +174,10 @@ async def test_the_log_tables_are_changed_by_function_only(
     statements = [
         "INSERT INTO eventstore.event (stream) VALUES ('shop.order-1')",
         "INSERT INTO eventstore.position VALUES (1, 1)",
-        "INSERT INTO eventstore.pending VALUES (1)",
-        "DELETE FROM eventstore.pending",
+        "INSERT INTO eventstore.stream VALUES (1, 1, 1, 'shop.order-1')",
+        "UPDATE eventstore.stream SET version = 1",
+        "SELECT nextval('eventstore.event_id')",
+        "SELECT eventstore.add_partition(1)",
         "SELECT * FROM eventstore.request",
         "UPDATE eventstore.request SET response = ''",
     ]

@@ -1,5 +1,6 @@
 """Engines: they act as their role, and tell PostgreSQL's absence from a caller's mistake."""
 
+import asyncio
 from collections.abc import Callable
 
 import asyncpg
@@ -9,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from eventstore import EventStore, engine_for, is_unavailable
+from eventstore.engine import driver
 
 
 async def scalar(store: EventStore, statement: str) -> object:
@@ -44,6 +46,9 @@ async def test_any_postgresql_url_will_do(database_url: str, scheme: str) -> Non
         (asyncpg.InterfaceError("the underlying connection is closed"), True),
         (PoolExhausted("QueuePool limit"), True),
         (asyncpg.InterfaceError("another operation is in progress"), False),
+        (asyncpg.InternalClientError("cannot switch to state 11; another operation (2)"), True),
+        (asyncpg.InternalClientError("something else"), False),
+        (asyncpg.DiskFullError("no space left"), True),
         (asyncpg.UniqueViolationError("twice"), False),
         (asyncpg.QueryCanceledError("cancelled"), False),
         (ConnectionRefusedError("of another service"), False),
@@ -52,6 +57,37 @@ async def test_any_postgresql_url_will_do(database_url: str, scheme: str) -> Non
 )
 def test_only_an_absent_postgresql_is_unavailable(error: Exception, expected: bool) -> None:
     assert is_unavailable(error) is expected
+
+
+async def test_whatever_a_call_was_doing_when_it_was_cut_off_it_is_unavailable(
+    store: EventStore, database_url: str
+) -> None:
+    """asyncpg has many ways to say so, some of them only at an unlucky moment."""
+    engine = engine_for(database_url)
+    errors: list[Exception] = []
+    for turn in range(120):
+        try:
+            async with engine.connect() as conn:
+                connection = driver(conn)
+                pid = connection.get_server_pid()
+                killing = asyncio.create_task(scalar(store, f"SELECT pg_terminate_backend({pid})"))
+                for _ in range(turn % 12):
+                    await asyncio.sleep(0)
+                for _ in range(50):
+                    await connection.fetchval("SELECT 1")
+        except Exception as error:
+            errors.append(error)
+        await killing
+    assert len(errors) > 60
+    assert [repr(error) for error in errors if not is_unavailable(error)] == []
+    await engine.dispose()
+
+
+async def test_an_error_names_the_server_but_no_password() -> None:
+    engine = engine_for("postgresql://bihuan:hunter2@127.0.0.1:1/none?password=hunter3")
+    with pytest.raises(DBAPIError, match=r"cannot reach 127.0.0.1/none") as error:
+        await scalar(EventStore(engine), "SELECT 1")
+    assert "hunter" not in str(error.value)
 
 
 async def test_an_unreachable_server_is_unavailable() -> None:

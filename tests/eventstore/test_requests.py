@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
@@ -96,7 +97,7 @@ async def test_an_answer_is_given_once_and_only_to_a_claim(store: EventStore) ->
         await store.claim(conn, "me", request, METHOD, DIGEST)
         await store.answer(conn, "me", request, b"ok")
     for caller in ("me", "you"):
-        with pytest.raises(DBAPIError, match="not claimed, or answered already"):
+        with pytest.raises(asyncpg.RaiseError, match="not claimed, or answered already"):
             async with store.engine.begin() as conn:
                 await store.answer(conn, caller, request, b"other")
 

@@ -1,0 +1,119 @@
+"""Appends that need no transaction of their caller's: those of one moment share one round trip."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from eventstore.engine import driver
+from eventstore.errors import WrongExpectedVersion, refused
+from eventstore.events import Metadata, NewEvent
+
+APPEND_EACH = "SELECT eventstore.append_each($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+VERSION = "SELECT version FROM eventstore.stream WHERE stream = $1"
+# One batch commits while the next is made; a third would only make both smaller.
+BATCHES_AT_ONCE = 2
+MOST_IN_A_BATCH = 100
+
+
+class _Append(NamedTuple):
+    stream: str
+    expected: int
+    events: Sequence[NewEvent]
+    metadata: Metadata
+    version: asyncio.Future[int]
+
+
+class Recorder:
+    """Sends an append at once, unless batches are under way: then with those that wait as well."""
+
+    def __init__(self, engine: AsyncEngine, announce: Callable[[], None]) -> None:
+        self._engine = engine
+        self._announce = announce
+        self._waiting: deque[_Append] = deque()
+        self._batches: set[asyncio.Task[None]] = set()
+
+    async def record(
+        self, stream: str, expected: int, events: Sequence[NewEvent], metadata: Metadata
+    ) -> int:
+        """The stream's new version, once that is durable. Raises WrongExpectedVersion,
+        ForeignStream or ValueError; a cancelled caller's append may have happened all the same.
+        """
+        version = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Append(stream, expected, events, metadata, version))
+        if len(self._batches) < BATCHES_AT_ONCE:
+            task = asyncio.create_task(self._send(), name="eventstore.record")
+            self._batches.add(task)
+            task.add_done_callback(self._batches.discard)
+        return int(await version)
+
+    async def close(self) -> None:
+        """Finish what was asked for."""
+        while self._batches:
+            await asyncio.gather(*self._batches)
+
+    async def _send(self) -> None:
+        while self._waiting:
+            size = min(len(self._waiting), MOST_IN_A_BATCH)
+            batch = [self._waiting.popleft() for _ in range(size)]
+            try:
+                async with self._engine.connect() as conn:
+                    await _append(driver(conn), batch)
+            except Exception as error:
+                _fail(batch, error)
+            self._announce()
+
+
+async def _append(connection: Any, batch: Sequence[_Append]) -> None:
+    try:
+        versions = await connection.fetchval(APPEND_EACH, *_columns(batch))
+    except Exception:
+        if len(batch) == 1:
+            raise
+        # One of them is at fault, and nothing of any was kept: each by itself.
+        for append in batch:
+            try:
+                await _append(connection, [append])
+            except Exception as error:
+                _fail([append], error)
+        return
+    for append, version in zip(batch, versions, strict=True):
+        if version is None:
+            version = WrongExpectedVersion(
+                append.stream,
+                append.expected,
+                await connection.fetchval(VERSION, append.stream) or 0,
+            )
+        _settle(append, version)
+
+
+def _columns(batch: Sequence[_Append]) -> tuple[list[Any], ...]:
+    events = [event for append in batch for event in append.events]
+    return (
+        [append.stream for append in batch],
+        [append.expected for append in batch],
+        [len(append.events) for append in batch],
+        [event.id for event in events],
+        [event.type for event in events],
+        [event.data for event in events],
+        *([append.metadata[n] for append in batch] for n in range(len(Metadata._fields))),
+    )
+
+
+def _fail(batch: Sequence[_Append], error: Exception) -> None:
+    for append in batch:
+        try:
+            refused(error, error)
+        except Exception as meant:
+            _settle(append, meant)
+
+
+def _settle(append: _Append, outcome: int | Exception) -> None:
+    if append.version.done():
+        return  # its caller was cancelled
+    if isinstance(outcome, Exception):
+        append.version.set_exception(outcome)
+    else:
+        append.version.set_result(outcome)

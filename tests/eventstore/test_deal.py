@@ -1,0 +1,160 @@
+"""Dealing positions: what was open is waited for, what came to nothing is forgotten, nothing piles up."""
+
+import asyncio
+import time
+from typing import Any
+
+import asyncpg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from eventstore import EventStore
+from eventstore.store import LOAD
+from tests.eventstore.conftest import METADATA, append, events, stream
+
+OPEN = text("SELECT open_ids FROM eventstore.position ORDER BY position DESC LIMIT 1")
+PARTITION = 5_000_000
+
+
+async def scalar(store: EventStore, statement: Any) -> Any:
+    async with store.engine.connect() as conn:
+        return await conn.scalar(statement)
+
+
+async def data(store: EventStore) -> list[bytes]:
+    return [event.data for event in (await store.read(0, 1000)).events]
+
+
+async def test_an_id_whose_transaction_is_under_way_is_waited_for(store: EventStore) -> None:
+    async with store.engine.begin() as slow:
+        await store.append(slow, stream(), 0, events("slow"), METADATA)
+        for n in range(5):
+            await append(store, stream(), 0, f"{n}")
+            await store.head()
+        assert await scalar(store, OPEN) == [1]
+    assert await data(store) == [b"0", b"1", b"2", b"3", b"4", b"slow"]
+    assert await scalar(store, OPEN) is None
+
+
+async def test_an_id_that_came_to_nothing_is_forgotten(store: EventStore) -> None:
+    async with store.engine.connect() as lost:
+        await store.append(lost, stream(), 0, events("lost"), METADATA)
+        await append(store, stream(), 0, "a")
+        await store.head()
+        assert await scalar(store, OPEN) == [1]
+        await lost.rollback()
+    await append(store, stream(), 0, "b")
+    await store.head()
+    assert await scalar(store, OPEN) is None
+    assert await data(store) == [b"a", b"b"]
+
+
+async def test_it_is_not_forgotten_while_its_transaction_may_still_commit(
+    store: EventStore,
+) -> None:
+    """Its number is higher than that of the one whose event shows that the id is open."""
+    async with store.engine.connect() as first, store.engine.connect() as second:
+        await first.exec_driver_sql("SELECT pg_current_xact_id()")
+        await store.append(second, stream(), 0, events("second"), METADATA)
+        await store.append(first, stream(), 0, events("first"), METADATA)
+        await first.commit()
+        for n in range(3):
+            assert await store.head() == n + 1
+            await append(store, stream(), 0, f"{n}")
+        await second.commit()
+    await store.head()
+    assert sorted(await data(store)) == [b"0", b"1", b"2", b"first", b"second"]
+
+
+async def test_an_append_in_a_savepoint_rolled_back_leaves_no_trace(store: EventStore) -> None:
+    async with store.engine.begin() as conn:
+        inner = await conn.begin_nested()
+        await store.append(conn, stream(), 0, events("inner"), METADATA)
+        await inner.rollback()
+        await store.append(conn, stream(), 0, events("outer"), METADATA)
+    assert await data(store) == [b"outer"]
+    await append(store, stream(), 0, "next")
+    await store.head()
+    assert await scalar(store, OPEN) is None
+
+
+async def test_dealing_needs_a_transaction_of_its_own(store: EventStore) -> None:
+    async with store.engine.connect() as conn:
+        await store.append(conn, stream(), 0, events("a"), METADATA)
+        with pytest.raises(DBAPIError, match="transaction of their own"):
+            await conn.exec_driver_sql("SELECT eventstore.advance()")
+
+
+async def test_neither_a_stuck_transaction_nor_a_long_reader_makes_dealing_slower(
+    store: EventStore, database_url: str
+) -> None:
+    reader = await asyncpg.connect(database_url)
+    await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class")
+
+    async def deal() -> float:
+        await append(store, stream(), 0, "x")
+        began = time.perf_counter()
+        await store.head()
+        return time.perf_counter() - began
+
+    async with store.engine.begin() as stuck:
+        await store.append(stuck, stream(), 0, events("stuck"), METADATA)
+        before = min([await deal() for _ in range(20)])
+        for _ in range(40):
+            await asyncio.gather(*(append(store, stream(), 0, "y") for _ in range(10)))
+            await store.head()
+        after = min([await deal() for _ in range(20)])
+        assert await scalar(store, OPEN) == [1]
+    dead = (
+        "SELECT sum(n_dead_tup) FROM pg_stat_user_tables WHERE relname IN ('position', 'event_1')"
+    )
+    assert not await scalar(store, text(dead))
+    assert after < 5 * before, f"{before * 1e3:.2f} ms became {after * 1e3:.2f} ms"
+    assert (await store.read(0, 1000)).events[-1].data == b"stuck"
+    await reader.close()
+
+
+async def test_the_log_grows_over_partitions(store: EventStore) -> None:
+    """A log whose last event stands just before the end of its first partition."""
+    name = stream()
+    last = PARTITION - 2
+    async with store.engine.begin() as conn:
+        for statement in (
+            "INSERT INTO eventstore.event (id, event_id, correlation_id, version, stream, type,"
+            f" actor, traceparent, data) SELECT {last}, gen_random_uuid(), gen_random_uuid(), 1,"
+            f" '{name}', 'test.v1.Happened', 'tester', '', 'a'",
+            f"INSERT INTO eventstore.stream VALUES ({last}, {last}, 1, '{name}')",
+            f"INSERT INTO eventstore.position VALUES (1, {last})",
+            f"SELECT setval('eventstore.event_id', {last})",
+        ):
+            await conn.execute(text(statement))
+    for version, payload in enumerate("bcdefg", 1):
+        await append(store, name, version, payload)
+        await store.head()
+    assert b"".join(await data(store)) == b"abcdefg"
+    async with store.engine.connect() as conn:
+        assert [event.version for event in await store.load(conn, name)] == list(range(1, 8))
+        partitions = await conn.execute(text("SELECT * FROM eventstore.partition ORDER BY 1"))
+        assert [tuple(row) for row in partitions] == [
+            (1, PARTITION + 1),
+            (PARTITION + 1, 2 * PARTITION + 1),
+            (2 * PARTITION + 1, 3 * PARTITION + 1),
+        ]
+        explain = LOAD.replace("$1", f"'{name}'").replace("$2", "0")
+        plan = await conn.exec_driver_sql(f"EXPLAIN ANALYZE {explain}")
+    scans = [line for (line,) in plan if "Scan" in line]
+    (unused,) = [line for line in scans if f"event_{2 * PARTITION + 1}" in line]
+    assert "never executed" in unused, "a partition that cannot hold the stream is not looked at"
+
+
+async def test_a_partition_is_as_append_only_as_the_log(store: EventStore) -> None:
+    await append(store, stream(), 0, "a")
+    for statement in (
+        "UPDATE eventstore.event_1 SET data = 'x'",
+        "DELETE FROM eventstore.event_1",
+        "TRUNCATE eventstore.event_1",
+    ):
+        with pytest.raises(DBAPIError, match="append-only"):
+            async with store.engine.begin() as conn:
+                await conn.execute(text(statement))
