@@ -4,6 +4,7 @@
 |-------------------|--------------------------------------------------------------------------|
 | `bihuan_owner`    | own the schema `eventstore`; not even it may change the log              |
 | `bihuan_reader`   | read events and positions, deal positions, keep checkpoints              |
+| `bihuan_sealer`   | as the reader, and keep the Merkle tree and its signed checkpoints           |
 | `bihuan_writer`   | as the reader, and call `append`, `claim`, `answer`                      |
 | `bihuan_<domain>` | as the writer, for streams `<domain>.…` alone; all in its own view schema |
 
@@ -15,7 +16,7 @@ from types import ModuleType
 
 from sqlalchemy import text
 
-RESERVED = ("owner", "reader", "writer")
+RESERVED = ("owner", "reader", "sealer", "writer")
 
 
 def create_role(op: ModuleType, name: str, member_of: str | None = None) -> None:

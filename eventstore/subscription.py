@@ -29,7 +29,8 @@ MOVE = text(
 class Subscription:
     """Delivers the events that pass `filter` in order, up to `batch` at a time.
 
-    Of all runners under one `name`, in any process, one delivers and the others stand by.
+    Whenever it has caught up, it lets `pause` seconds pass before it delivers again. Of all runners
+    under one `name`, in any process, one delivers and the others stand by.
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class Subscription:
         filter: Filter = EVERYTHING,
         *,
         batch: int = 100,
+        pause: float = 0.0,
     ) -> None:
         self.name = name
         self._store = store
         self._filter = filter
         self._batch = batch
+        self._pause = pause
 
     async def run(self, handle: Handle) -> None:
         """Wait for our turn, then deliver from the checkpoint on, until cancelled.
@@ -94,6 +97,8 @@ class Subscription:
                     if page.events:
                         await handle(conn, page.events)
                 position = page.next
+                if position == page.head:
+                    await asyncio.sleep(self._pause)
 
     async def _move(self, conn: AsyncConnection, position: int, to: int) -> None:
         moved = await conn.execute(MOVE, {"name": self.name, "position": position, "next": to})

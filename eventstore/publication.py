@@ -1,0 +1,38 @@
+"""Where the latest signed checkpoint is published: outside the database, whose history it binds."""
+
+import asyncio
+from uuid import uuid4
+
+import fsspec
+
+NAME = "checkpoint"
+
+
+class Publication:
+    """One file called `checkpoint` under an fsspec URL, as C2SP tlog-tiles names it."""
+
+    def __init__(self, url: str) -> None:
+        self._fs, root = fsspec.url_to_fs(url)
+        self._root = root.rstrip("/")
+        self.url = f"{url.rstrip('/')}/{NAME}"
+
+    async def read(self) -> str | None:
+        """The note published last; None before the first."""
+        return await asyncio.to_thread(self._read)
+
+    async def write(self, note: str) -> None:
+        """Publish a note in place of the last, whole or not at all."""
+        await asyncio.to_thread(self._write, note)
+
+    def _read(self) -> str | None:
+        try:
+            content: bytes = self._fs.cat_file(f"{self._root}/{NAME}")
+        except FileNotFoundError:
+            return None
+        return content.decode()
+
+    def _write(self, note: str) -> None:
+        self._fs.makedirs(self._root, exist_ok=True)
+        part = f"{self._root}/{NAME}.{uuid4().hex}.part"
+        self._fs.pipe_file(part, note.encode())
+        self._fs.mv(part, f"{self._root}/{NAME}")

@@ -1,0 +1,116 @@
+"""Seals the log: grows its Merkle tree and publishes what it is now as a signed checkpoint."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from eventstore import canonical, checkpoint, tree
+from eventstore.checkpoint import Checkpoint
+from eventstore.engine import engine_for
+from eventstore.events import RecordedEvent
+from eventstore.merkle import leaf_hash
+from eventstore.note import SigningKey
+from eventstore.publication import Publication
+from eventstore.store import EventStore
+from eventstore.subscription import Subscription
+from eventstore.tiles import Frontier, edge_tiles, grow
+
+NAME = "sealer"
+BATCH = 1000
+
+
+async def seal(
+    database_url: str,
+    key: SigningKey,
+    publication: Publication,
+    seconds: float,
+    ready: Callable[[], None],
+    stop: asyncio.Event,
+) -> None:
+    """Seal a log until `stop` is set. Raises LogForked."""
+    engine = engine_for(database_url, "bihuan_sealer")
+    store = EventStore(engine)
+    sealing = asyncio.create_task(Sealer(store, key, publication, seconds=seconds).run())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        ready()
+        await asyncio.wait({sealing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if sealing.done():
+            sealing.result()
+    finally:
+        for task in (sealing, stopping):
+            task.cancel()
+        await asyncio.gather(sealing, stopping, return_exceptions=True)
+        await store.close()
+        await engine.dispose()
+
+
+class LogForked(Exception):
+    """This log is not the one that was sealed before: events were lost or changed since."""
+
+
+class Sealer:
+    """Of all sealers of a log one seals, the others stand by. Its store's role is `bihuan_sealer`.
+
+    What a crash interrupts is done again with the same outcome: positions never change.
+    """
+
+    def __init__(
+        self, store: EventStore, key: SigningKey, publication: Publication, *, seconds: float = 10.0
+    ) -> None:
+        self._key = key
+        self._publication = publication
+        self._subscription = Subscription(store, NAME, batch=BATCH, pause=seconds)
+        self._frontier = Frontier()
+
+    async def run(self) -> None:
+        """Seal without end, at most every `seconds` once it has caught up. Raises LogForked."""
+        await self._subscription.run(self._seal)
+
+    async def _seal(self, conn: AsyncConnection, events: Sequence[RecordedEvent]) -> None:
+        before = (events[0].position or 0) - 1
+        if before == 0 or before != self._frontier.size:
+            self._frontier = await self._resume(conn, before)
+        leaves = [leaf_hash(canonical.encode(event)) for event in events]
+        grown, frontier = grow(self._frontier, leaves)
+        await tree.keep_tiles(conn, grown)
+        signed = checkpoint.sign(
+            Checkpoint(self._key.name, frontier.size, frontier.root()), self._key
+        )
+        await tree.keep_checkpoint(conn, frontier.size, signed)
+        if await self._follows_published(conn, frontier.size):
+            await self._publication.write(signed)
+        self._frontier = frontier
+
+    async def _resume(self, conn: AsyncConnection, size: int) -> Frontier:
+        """The frontier as it was sealed last, from tiles that its checkpoint vouches for."""
+        if size == 0:
+            return Frontier()
+        frontier = Frontier.resume(size, await tree.contents(conn, edge_tiles(size)))
+        signed = await tree.checkpoint_at(conn, size)
+        if signed is None or self._verified(signed).root != frontier.root():
+            raise LogForked(f"the tree's tiles are not those sealed at size {size}")
+        return frontier
+
+    async def _follows_published(self, conn: AsyncConnection, size: int) -> bool:
+        """Whether what others hold as published is a beginning of this log, and not beyond `size`."""
+        note = await self._publication.read()
+        if note is None:
+            return True
+        published = self._verified(note)
+        if published.size > size:
+            head = await tree.head(conn)
+            if published.size > head:
+                raise LogForked(
+                    f"{self._publication.url} was published at size {published.size}, and the log"
+                    f" has {head} events: was an older copy restored? see `bihuan verify`"
+                )
+            return False
+        tiles = await tree.tiles(conn, edge_tiles(published.size))
+        if tiles.root(published.size) != published.root:
+            raise LogForked(f"the first {published.size} events are not those that were published")
+        return True
+
+    def _verified(self, note: str) -> Checkpoint:
+        return checkpoint.verify(note, self._key.name, [self._key.verifier])

@@ -1,0 +1,309 @@
+"""Sealing and verifying: whatever is changed behind the database's back is found, and where."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import make_url, text
+
+from eventstore import EventStore, engine_for
+from eventstore.audit import Auditor, LogTampered
+from eventstore.note import NoteInvalid, SigningKey
+from eventstore.proof import check
+from eventstore.publication import Publication
+from eventstore.sealer import LogForked, Sealer
+from tests.conftest import Postgres
+from tests.eventstore.conftest import SERVICES, append, stream
+from tests.eventstore.test_subscription import until
+
+KEY = SigningKey.generate("bureau.example/log")
+EVENTS = 600  # over two tiles
+
+
+@asynccontextmanager
+async def opened(url: str, role: str | None = None) -> AsyncIterator[EventStore]:
+    engine = engine_for(url, role)
+    store = EventStore(engine)
+    try:
+        yield store
+    finally:
+        await store.close()
+        await engine.dispose()
+
+
+@asynccontextmanager
+async def sealing(url: str, folder: Path) -> AsyncIterator[None]:
+    """A sealer that seals all that there is before the block ends."""
+    async with opened(url, "bihuan_sealer") as store:
+        sealer = Sealer(store, KEY, Publication(str(folder)), seconds=0.01)
+        running = asyncio.create_task(sealer.run())
+        try:
+            yield
+
+            async def done() -> bool:
+                return running.done() or await sealed(store) >= await store.head()
+
+            await until(done)
+            if running.done():
+                running.result()
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def sealed(store: EventStore) -> int:
+    async with store.engine.connect() as conn:
+        size = await conn.scalar(text("SELECT max(size) FROM eventstore.signed_checkpoint"))
+    return int(size or 0)
+
+
+async def fill(store: EventStore, count: int) -> None:
+    for start in range(0, count, 20):
+        await append(store, stream(), 0, *(f"event {start + n}" for n in range(20)))
+        if start % 200 == 0:
+            await store.head()
+
+
+def published(folder: Path) -> str:
+    return (folder / "checkpoint").read_text("utf-8")
+
+
+async def tamper(store: EventStore, *statements: str) -> None:
+    """What a superuser who means harm can do."""
+    async with store.engine.begin() as conn:
+        tables = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname = 'append_only'"
+        for table in (await conn.execute(text(tables))).scalars().all():
+            await conn.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER ALL"))
+        for statement in statements:
+            await conn.execute(text(statement))
+
+
+async def test_a_log_is_sealed_as_it_grows_and_verifies(
+    store: EventStore, database_url: str, tmp_path: Path
+) -> None:
+    auditor = Auditor(store, KEY.verifier)
+    assert (await auditor.whole()).events == 0
+    notes = []
+    for _ in range(3):
+        async with sealing(database_url, tmp_path):
+            await fill(store, 300)
+        notes.append(published(tmp_path))
+        audit = await auditor.whole(published=notes[-1], since=notes[0])
+        assert audit.unsealed == 0
+    assert audit.checkpoint.size == 900
+    assert audit.events == 600, "those after the first checkpoint"
+    assert (await auditor.whole()).events == 900
+    await append(store, stream(), 0, "new")
+    await store.head()
+    assert (await auditor.whole()).unsealed == 1
+
+
+async def test_progress_is_told(store: EventStore, database_url: str, tmp_path: Path) -> None:
+    async with sealing(database_url, tmp_path):
+        await fill(store, EVENTS)
+    seen: list[tuple[int, int]] = []
+    await Auditor(store, KEY.verifier).whole(progress=lambda *done: seen.append(done))
+    assert seen[-1] == (EVENTS, EVENTS)
+
+
+async def test_two_sealers_seal_once(store: EventStore, database_url: str, tmp_path: Path) -> None:
+    async with sealing(database_url, tmp_path), sealing(database_url, tmp_path):
+        await fill(store, EVENTS)
+    assert (await Auditor(store, KEY.verifier).whole(published=published(tmp_path))).unsealed == 0
+
+
+async def test_a_proof_holds_without_the_database(
+    store: EventStore, database_url: str, tmp_path: Path
+) -> None:
+    name = stream()
+    async with sealing(database_url, tmp_path):
+        await fill(store, 300)
+        await append(store, name, 0, "the one")
+        await fill(store, 300)
+    async with store.engine.connect() as conn:
+        (event,) = await store.load(conn, name)
+    proof = await Auditor(store, KEY.verifier).prove(event.id)
+    shown = check(proof, KEY.verifier)
+    assert (shown.stream, shown.data, shown.position) == (name, b"the one", 301)
+    assert shown._replace(position=None) == event
+
+
+async def test_only_what_exists_and_is_sealed_can_be_proven(store: EventStore) -> None:
+    auditor, name = Auditor(store, KEY.verifier), stream()
+    await append(store, name, 0, "a")
+    await store.head()
+    async with store.engine.connect() as conn:
+        (event,) = await store.load(conn, name)
+    with pytest.raises(LookupError, match="not sealed yet"):
+        await auditor.prove(event.id)
+    with pytest.raises(LookupError, match="no event"):
+        await auditor.prove(event.correlation_id)
+
+
+async def test_one_stream_is_verified_by_itself(
+    store: EventStore, database_url: str, tmp_path: Path
+) -> None:
+    name = stream()
+    async with sealing(database_url, tmp_path):
+        await append(store, name, 0, "a", "b")
+        await fill(store, 40)
+    await append(store, name, 2, "c")
+    auditor = Auditor(store, KEY.verifier)
+    audit = await auditor.stream(name)
+    assert (audit.events, audit.unsealed) == (2, 1)
+    event = f"eventstore.event WHERE stream = '{name}' AND version ="
+    await tamper(store, f"UPDATE {event} 1".replace("WHERE", "SET data = 'x' WHERE"))
+    with pytest.raises(LogTampered, match="position 1 is not the one") as found:
+        await auditor.stream(name)
+    assert found.value.position == 1
+    await tamper(store, f"DELETE FROM {event} 1")
+    with pytest.raises(LogTampered, match=r"version 1 .* is missing"):
+        await auditor.stream(name)
+
+
+COLUMNS = {
+    "data": "data || 'x'",
+    "type": "type || 'x'",
+    "actor": "actor || 'x'",
+    "traceparent": "traceparent || 'x'",
+    "recorded_at": "recorded_at + interval '1 microsecond'",
+    "correlation_id": "gen_random_uuid()",
+    "causation_id": "NULL",
+    "request_id": "gen_random_uuid()",
+    "event_id": "gen_random_uuid()",
+    "stream": "stream || 'x'",
+    "version": "version + 1000",
+}
+AT = "(SELECT id FROM eventstore.position WHERE position = {})"
+
+
+def changed(column: str, position: int) -> tuple[str, ...]:
+    event = f"WHERE id = {AT.format(position)}"
+    return (f"UPDATE eventstore.event SET {column} = {COLUMNS[column]} {event}",)
+
+
+def swapped(one: int, other: int) -> tuple[str, ...]:
+    first, second = (f"WHERE position = {position}" for position in (one, other))
+    return (
+        f"CREATE TEMP TABLE was ON COMMIT DROP AS SELECT * FROM eventstore.position"
+        f" WHERE position IN ({one}, {other})",
+        f"UPDATE eventstore.position SET id = -1 {first}",
+        f"UPDATE eventstore.position SET id = (SELECT id FROM was {first}) {second}",
+        f"UPDATE eventstore.position SET id = (SELECT id FROM was {second}) {first}",
+    )
+
+
+def without_event(position: int) -> tuple[str, ...]:
+    return (f"DELETE FROM eventstore.event WHERE id = {AT.format(position)}",)
+
+
+def without_position(position: int) -> tuple[str, ...]:
+    return (f"DELETE FROM eventstore.position WHERE position = {position}",)
+
+
+def cut(position: int) -> tuple[str, ...]:
+    tail = f"SELECT id FROM eventstore.position WHERE position >= {position}"
+    return (
+        f"DELETE FROM eventstore.event WHERE id IN ({tail})",
+        f"DELETE FROM eventstore.position WHERE position >= {position}",
+        f"DELETE FROM eventstore.signed_checkpoint WHERE size >= {position}",
+    )
+
+
+POSITIONS = st.integers(1, EVENTS)
+# What to do, and the position that must be named.
+TAMPERINGS = st.one_of(
+    st.tuples(st.sampled_from(sorted(COLUMNS)), POSITIONS).map(lambda at: (changed(*at), at[1])),
+    POSITIONS.map(lambda position: (without_event(position), position)),
+    POSITIONS.map(lambda position: (without_position(position), position)),
+    POSITIONS.map(lambda position: (cut(position), position)),
+    st.lists(POSITIONS, min_size=2, max_size=2, unique=True).map(
+        lambda at: (swapped(*at), min(at))
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+async def sealed_log(
+    postgres: Postgres, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[str, str]]:
+    """The name of a database with a sealed log, to copy; and its published checkpoint."""
+    folder = tmp_path_factory.mktemp("published")
+    url = await postgres.database(*SERVICES)
+    async with opened(url) as store, sealing(url, folder):
+        await fill(store, EVENTS)
+    yield str(make_url(url).database), published(folder)
+    await postgres.drop(url)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(tampering=TAMPERINGS)
+async def test_whatever_is_changed_behind_the_database_is_found_at_its_position(
+    postgres: Postgres, sealed_log: tuple[str, str], tampering: tuple[tuple[str, ...], int]
+) -> None:
+    original, note = sealed_log
+    statements, position = tampering
+    url = postgres.url(await postgres.empty_database(original))
+    try:
+        async with opened(url) as store:
+            await tamper(store, *statements)
+            with pytest.raises(LogTampered) as found:
+                await Auditor(store, KEY.verifier).whole(published=note)
+    finally:
+        await postgres.drop(url)
+    assert found.value.position == position, found.value
+
+
+async def test_a_change_that_is_hidden_in_the_tiles_too_is_found_between_two_checkpoints(
+    store: EventStore, database_url: str, tmp_path: Path
+) -> None:
+    async with sealing(database_url, tmp_path):
+        await fill(store, 100)
+    async with sealing(database_url, tmp_path):
+        await fill(store, 100)
+    await tamper(
+        store,
+        *changed("data", 150),
+        "DELETE FROM eventstore.tile",
+        "DELETE FROM eventstore.checkpoint",
+        "DELETE FROM eventstore.signed_checkpoint WHERE size > 100",
+    )
+    with pytest.raises(LogForked, match="first 200 events are not those"):
+        async with sealing(database_url, tmp_path):
+            pass
+    (tmp_path / "checkpoint").rename(tmp_path / "taken")
+    async with sealing(database_url, tmp_path):
+        pass
+    note = (tmp_path / "taken").read_text("utf-8")
+    with pytest.raises(LogTampered, match="between positions 101 and 200"):
+        await Auditor(store, KEY.verifier).whole(published=note)
+
+
+async def test_a_sealer_does_not_go_on_after_an_older_copy_was_restored(
+    store: EventStore, database_url: str, tmp_path: Path
+) -> None:
+    async with sealing(database_url, tmp_path):
+        await fill(store, 100)
+    await tamper(store, *cut(81), "UPDATE eventstore.checkpoint SET position = 0",
+                 "DELETE FROM eventstore.signed_checkpoint")  # fmt: skip
+    with pytest.raises(LogForked, match="published at size 100, and the log has 80 events"):
+        async with sealing(database_url, tmp_path):
+            pass
+    with pytest.raises(LogTampered, match="positions 81 to 100 are missing"):
+        await Auditor(store, KEY.verifier).whole(published=published(tmp_path))
+
+
+async def test_a_checkpoint_of_another_key_proves_nothing(
+    store: EventStore, database_url: str, tmp_path: Path
+) -> None:
+    async with sealing(database_url, tmp_path):
+        await fill(store, 20)
+    other = SigningKey.generate(KEY.name)
+    with pytest.raises(NoteInvalid):
+        await Auditor(store, other.verifier).whole(published=published(tmp_path))
