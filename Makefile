@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up tools test lint gen lock clean
+.PHONY: help demo up tools test bench lint gen lock clean
 
 help: ## show this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,10 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
+$(VENV)/.bench: requirements-bench.lock $(VENV)/.run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
 demo: $(VENV)/.run ## watch four enterprises go through the loop, on a real stack
 	@$(BIN)/bihuan demo
 
@@ -35,6 +39,9 @@ tools: $(VENV)/.dev ## install the tools of tests and schema into .venv, buf amo
 
 test: tools ## run every test
 	@$(BIN)/python -m pytest
+
+bench: $(VENV)/.bench ## the event store against its peers, about 20 minutes
+	@$(BIN)/python -m bench.eventstore
 
 lint: tools ## style, types, schema
 	@$(BIN)/ruff check .
@@ -49,6 +56,7 @@ gen: $(VENV)/.dev ## generate gen/ from proto/
 lock: $(VENV)/.dev ## pin again, with hashes
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --group build --group dev pyproject.toml -o requirements-dev.lock
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --group build pyproject.toml -c requirements-dev.lock -o requirements.lock
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --group bench pyproject.toml -c requirements-dev.lock -o requirements-bench.lock
 
 clean: ## remove the environment and the local data
 	rm -rf $(VENV) .bihuan
