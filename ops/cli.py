@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from ops import log_cli
 from ops import settings as configuration
 from ops.calendars import Refused
-from ops.failures import DemoFailed, ScenarioError, Unreachable
+from ops.failures import DemoFailed, LogRefused, ScenarioError, Unreachable
 from ops.home import AlreadyUp
 from ops.part import PartFailed
 from ops.ports import PortTaken
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rpc.identity import Identity
 
 FAILED, MISUSED = 1, 2
+FAILURES = (AlreadyUp, PartFailed, Refused, DemoFailed, LogRefused, ScenarioError, Unreachable)
 MOST_HOURS = 8784
 
 app = typer.Typer(
@@ -51,6 +53,7 @@ Three commands to begin with:
 )
 calendar = typer.Typer(no_args_is_help=True, help="Working-day calendars, one for each year.")
 app.add_typer(calendar, name="calendar")
+log_cli.register(app)
 
 out = Console()
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -314,6 +317,6 @@ def _one_clear_line() -> Iterator[None]:
     except (SettingsError, PortTaken) as error:
         err.print(f"bihuan: {configuration.masked(str(error))}", markup=False)
         sys.exit(MISUSED)
-    except (AlreadyUp, PartFailed, Refused, DemoFailed, ScenarioError, Unreachable) as error:
+    except FAILURES as error:
         err.print(f"bihuan: {configuration.masked(str(error))}", markup=False)
         sys.exit(FAILED)

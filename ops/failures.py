@@ -1,4 +1,4 @@
-"""How a demo or a part can fail: the command names these before it imports what they run on."""
+"""How a command can fail, named apart from what it runs, so that the command line starts fast."""
 
 
 class Unreachable(Exception):
@@ -11,3 +11,7 @@ class ScenarioError(Exception):
 
 class DemoFailed(Exception):
     """The scenario did not end as it should; the message says what is left open."""
+
+
+class LogRefused(Exception):
+    """The log does not show what was asked for; the message says why."""

@@ -16,6 +16,7 @@ from ops.settings import masked
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0  # seconds before a dead part is started again
 ATTEMPTS = 3  # deaths before it was ever ready, until we give up
+SETTLED_SECONDS = 10.0  # a part that lived longer is started again at once
 READY_SECONDS = 60.0
 
 Say = Callable[[str], None]
@@ -126,8 +127,9 @@ class Running:
         self.state = State.STOPPED
 
     async def _keep(self) -> None:
-        failures = 0
+        failures = hasty = 0
         while True:
+            began = time.monotonic()
             self._process = await self._spawn()
             self.state = State.STARTING
             async with asyncio.TaskGroup() as group:  # a probe that breaks ends the keeper too
@@ -135,15 +137,16 @@ class Running:
                 code = await self._process.wait()
                 probe.cancel()
             failures = 0 if self._ready.is_set() else failures + 1
+            hasty = 0 if time.monotonic() - began > SETTLED_SECONDS else hasty + 1
             self._ready.clear()
             self.state = State.DOWN
-            await self._before_next(code, failures)
+            await self._before_next(code, failures, hasty)
 
-    async def _before_next(self, code: int, failures: int) -> None:
+    async def _before_next(self, code: int, failures: int, hasty: int) -> None:
         ended = f"{self.part.name} ended ({_how(code)})"
         if failures >= ATTEMPTS and self.restarts < failures:
             raise PartFailed(f"{ended} {failures} times before it was ready\n{self._last_words()}")
-        pause = min(FIRST_PAUSE * 2**failures, LONGEST_PAUSE)
+        pause = min(FIRST_PAUSE * 2 ** max(0, hasty - 1), LONGEST_PAUSE)
         self._say(f"{ended}; starting it again in {pause:.1f} s")
         await asyncio.sleep(pause)
         self.restarts += 1

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from ops.failures import Unreachable
+from ops import garbage
+from ops.failures import LogRefused, Unreachable
 from ops.home import make
 from ops.ports import reachable
 from ops.settings import Settings, SettingsError, masked
@@ -82,6 +83,30 @@ def relay(settings: Settings) -> None:
     )
 
 
+def seal(settings: Settings) -> None:
+    """Seal the log until SIGTERM or Ctrl-C. Raises LogRefused for a log that is not the one sealed."""
+    from sqlalchemy.exc import DBAPIError
+
+    from eventstore.sealer import LogForked
+    from eventstore.sealer import seal as run
+    from ops import sealing
+
+    url = _needed("DATABASE_URL", settings.database_url)
+    key, publication = sealing.signing_key(settings), sealing.publication(settings)
+    seconds = settings.seal_seconds
+    try:
+        _until_told(
+            "sealer",
+            settings,
+            lambda told, stop: run(
+                url, key, publication, seconds, lambda: told(publication.url), stop
+            ),
+            _Need("DATABASE_URL", "PostgreSQL", url, (DBAPIError,)),
+        )
+    except LogForked as error:
+        raise LogRefused(f"not sealed: {error}") from error
+
+
 @dataclass(frozen=True)
 class _Need:
     """A server without which a part cannot start, and what is raised when it does not answer."""
@@ -122,6 +147,7 @@ def _until_told(name: str, settings: Settings, body: Body, need: _Need) -> None:
 
 
 async def _body(body: Body, ready: Callable[[str], None]) -> None:
+    garbage.settle()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

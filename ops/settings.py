@@ -74,6 +74,7 @@ def _clock(text: str) -> str:
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
 Address = Annotated[str, AfterValidator(_address)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 Clock = Annotated[str, AfterValidator(_clock)]
@@ -117,6 +118,18 @@ class Settings(BaseSettings):
     )
     evidence_url: str | None = _variable(
         "BIHUAN_EVIDENCE_URL", None, "fsspec URL of the evidence files; unset: a folder in the home"
+    )
+    seal_key: Absolute | None = _variable(
+        "BIHUAN_SEAL_KEY", None, "key that signs the log's checkpoints; unset: one of our own"
+    )
+    log_origin: str = _variable(
+        "BIHUAN_LOG_ORIGIN", "bihuan.local/log", "name of the log in its checkpoints"
+    )
+    checkpoints_url: str | None = _variable(
+        "BIHUAN_CHECKPOINTS_URL", None, "fsspec URL of checkpoints; unset: a folder in the home"
+    )
+    seal_seconds: Seconds = _variable(
+        "BIHUAN_SEAL_SECONDS", 10.0, "how often the log is sealed at most"
     )
     evidence_mib: Annotated[int, Field(ge=1, le=10240)] = _variable(
         "BIHUAN_EVIDENCE_MIB", 100, "how large an evidence file may be, in MiB"

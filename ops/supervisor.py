@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from rpc.identity import Identity
 
 EMBEDDED = ("postgres", "temporal")
-OURS = ("service", "worker", "relay")
+OURS = ("service", "worker", "relay", "sealer")
 ALL = (*EMBEDDED, *OURS)
-COMMANDS = {"service": "serve", "worker": "work", "relay": "relay"}
+COMMANDS = {"service": "serve", "worker": "work", "relay": "relay", "sealer": "seal"}
 
 
 class Stack:
@@ -203,7 +203,7 @@ class Stack:
         self.settings = self.settings.model_copy(update={"temporal_address": part.address})
 
     async def _start_loops(self) -> None:
-        await asyncio.gather(self._start_own("worker"), self._start_own("relay"))
+        await asyncio.gather(*(self._start_own(name) for name in ("worker", "relay", "sealer")))
 
     async def _start_own(self, name: str) -> None:
         if name in self._wanted:
@@ -228,14 +228,22 @@ class Stack:
         """One of our parts: `python -m ops serve|work|relay` with the settings in its environment."""
         ours = {variable for _, variable in variables()}
         inherited = {name: value for name, value in os.environ.items() if name not in ours}
-        address = self.grpc_address if name == "service" else f"→ {self.temporal_address}"
         return Part(
             name=name,
             command=(sys.executable, "-m", "ops", COMMANDS[name]),
-            address=address,
+            address=self._address_of(name),
             ready=lambda pid: self._own_ready(name, pid),
             environment=inherited | self.settings.environment(),
         )
+
+    def _address_of(self, name: str) -> str:
+        if name == "service":
+            return self.grpc_address
+        if name == "sealer":
+            from ops import sealing
+
+            return f"→ {sealing.publication(self.settings).url}"
+        return f"→ {self.temporal_address}"
 
     async def _own_ready(self, name: str, pid: int) -> bool:
         try:

@@ -1,0 +1,192 @@
+"""What the commands about the log do: show it, tell how it is, verify it, prove an event of it."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from google.protobuf import json_format
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from eventstore import EventStore, Filter, RecordedEvent, engine_for, health
+from eventstore.audit import Audit, Auditor
+from eventstore.proof import check
+from ops import sealing
+from ops.failures import LogRefused
+from ops.home import addresses
+from ops.settings import Settings, SettingsError
+from rules import SHANGHAI
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which events to show: of a case, of an enterprise, of types; each empty for all."""
+
+    case: str = ""
+    enterprise: str = ""
+    types: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[EventStore]:
+    """The log of DATABASE_URL, or of the stack that is up in this home. SettingsError."""
+    up = addresses(settings.home)
+    url = settings.database_url or (up.database_url if up else "")
+    if not url:
+        raise SettingsError(
+            f"no stack is up in {settings.home}: start one with `bihuan up`, or set DATABASE_URL"
+        )
+    engine = engine_for(url, "bihuan_reader")
+    store = EventStore(engine)
+    try:
+        yield store
+    finally:
+        await store.close()
+        await engine.dispose()
+
+
+async def events(
+    settings: Settings, wanted: Wanted, limit: int, follow: bool
+) -> AsyncIterator[RecordedEvent]:
+    """The last `limit` events that are wanted, in order; then those to come, if to follow."""
+    async with opened(settings) as store:
+        by = await _filter(store, wanted)
+        if by is None:
+            raise LogRefused("no event of the log mentions that case or enterprise")
+        last = 0
+        for event in await store.tail(limit, by):
+            last = event.position or 0
+            yield event
+        if follow:
+            async with aclosing(store.follow(last or await store.head(), by)) as coming:
+                async for event in coming:
+                    yield event
+
+
+async def _filter(store: EventStore, wanted: Wanted) -> Filter | None:
+    streams: set[str] | None = None
+    for text in (wanted.case.rpartition("/")[2], wanted.enterprise):
+        if text:
+            found = set(await store.streams_of(text))
+            streams = found if streams is None else streams & found
+    if streams is not None and not streams:
+        return None
+    return Filter(streams=tuple(sorted(streams or ())), types=wanted.types)
+
+
+def as_json(event: RecordedEvent) -> str:
+    """An event as a line of JSON, its payload readable where its type is known here."""
+    return json.dumps(
+        {
+            "position": event.position,
+            "id": str(event.id),
+            "stream": event.stream,
+            "version": event.version,
+            "type": event.type,
+            "recordTime": event.recorded_at.isoformat(),
+            "actor": event.actor,
+            "correlationId": str(event.correlation_id),
+            "causationId": str(event.causation_id or ""),
+            "requestId": str(event.request_id or ""),
+            "traceparent": event.traceparent,
+            "payload": payload(event),
+        },
+        ensure_ascii=False,
+    )
+
+
+def as_line(event: RecordedEvent) -> str:
+    """An event as people read a log: position, time, what, of which stream, by whom."""
+    time = event.recorded_at.astimezone(SHANGHAI)
+    name = event.type.rpartition(".")[2]
+    return f"{event.position:>8}  {time:%F %T}  {name:<24} {event.stream} v{event.version}  {event.actor}"
+
+
+def payload(event: RecordedEvent) -> Any:
+    """The payload as plain data; its bytes in hexadecimal if this build does not know its type."""
+    from services import app
+    from services.aggregate import decode
+
+    assert app  # its imports define every event
+    try:
+        return json_format.MessageToDict(decode(event.type, event.data))
+    except KeyError:
+        return {"unknownType": event.type, "hex": event.data.hex()}
+
+
+async def status(settings: Settings) -> dict[str, Any]:
+    """The log's health, and what was published of it, as plain data."""
+    async with opened(settings) as store, store.engine.connect() as conn:
+        found = asdict(await health.look(conn))
+    publication = sealing.publication(settings)
+    note = await publication.read()
+    found["published"] = int(note.splitlines()[1]) if note else 0
+    found["published_at"] = publication.url
+    return found
+
+
+async def verify(
+    settings: Settings, *, since: str | None, key: Path | None, case: str, console: Console
+) -> Audit:
+    """Verify the whole log, or what came since a signed checkpoint, or the streams of one case."""
+    verifier = sealing.read_verifier(key) if key else sealing.verifier_key(settings)
+    async with opened(settings) as store:
+        auditor = Auditor(store, verifier)
+        if case:
+            return await _verify_case(store, auditor, case)
+        with _progress(console) as progress:
+            task = progress.add_task("rehashing", total=None)
+            return await auditor.whole(
+                since=since,
+                published=await sealing.publication(settings).read(),
+                progress=lambda done, total: progress.update(task, completed=done, total=total),
+            )
+
+
+async def _verify_case(store: EventStore, auditor: Auditor, case: str) -> Audit:
+    audits = [
+        await auditor.stream(stream) for stream in await store.streams_of(case.rpartition("/")[2])
+    ]
+    if not audits:
+        raise LogRefused(f"no event of the log mentions {case}")
+    return Audit(
+        sum(audit.events for audit in audits),
+        sum(audit.unsealed for audit in audits),
+        audits[-1].checkpoint,
+    )
+
+
+async def prove(settings: Settings, event_id: UUID) -> str:
+    """The proof of an event, as text."""
+    async with opened(settings) as store:
+        return await Auditor(store, sealing.verifier_key(settings)).prove(event_id)
+
+
+def check_proof(proof: Path, key: Path) -> RecordedEvent:
+    """The event that a proof shows, with nothing but the log's public key. ProofInvalid."""
+    return check(proof.read_bytes().decode(), sealing.read_verifier(key))
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed or 0:,.0f}/s")
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, _Rate(), TimeRemainingColumn(), console=console) as progress:
+        yield progress

@@ -1,0 +1,188 @@
+"""The commands about the log: seal, log, status, verify, prove and check-proof."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Annotated
+from uuid import UUID
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ops import settings as configuration
+from ops.failures import LogRefused
+
+out = Console()
+err = Console(stderr=True, highlight=False)
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for command in (seal, log, status, verify, prove):
+        app.command()(command)
+    app.command("check-proof")(check_proof)
+
+
+def seal() -> None:
+    """Run only the sealer: grows the Merkle tree over the log and publishes signed checkpoints.
+
+    Against `DATABASE_URL`, with the key `BIHUAN_SEAL_KEY`; the latest checkpoint is published at
+    `BIHUAN_CHECKPOINTS_URL`. One of several seals at a time. It stops rather than seal a log that
+    is not the one it sealed before.
+
+    Example: `DATABASE_URL=postgresql://… BIHUAN_CHECKPOINTS_URL=s3://public/log bihuan seal`
+
+    Next: `bihuan verify`, and give the published checkpoints to somebody who does not trust you.
+    """
+    from ops import parts
+
+    parts.seal(configuration.load())
+
+
+def log(
+    case: Annotated[str, typer.Option(help="Only of this case: `problems/<id>` or its id.")] = "",
+    enterprise: Annotated[str, typer.Option(help="Only about this credit code.")] = "",
+    type_: Annotated[
+        list[str] | None, typer.Option("--type", help="Only these types: full proto names.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show the last events of the log.
+
+    Example: `bihuan log --case problems/0197… --json | jq .payload`
+
+    Next: `bihuan prove <event id>`, with an id that `--json` shows.
+    """
+    from ops import log as work
+
+    wanted = work.Wanted(case, enterprise, tuple(type_ or ()))
+
+    async def show() -> None:
+        async for event in work.events(configuration.load(), wanted, limit, follow):
+            print(work.as_json(event) if as_json else work.as_line(event), flush=True)
+
+    asyncio.run(show())
+
+
+def status(as_json: AsJson = False) -> None:
+    """Tell how the log is: its head, who lags behind, what waits, what is sealed and published.
+
+    Example: `bihuan status --json`
+
+    Next: a lag that grows names the part to look at; `bihuan up` shows its log file.
+    """
+    from ops import log as work
+
+    found = asyncio.run(work.status(configuration.load()))
+    if as_json:
+        print(json.dumps(found, default=str, indent=2))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in found.items():
+        if name != "readers":
+            table.add_row(
+                name.replace("_", " "), f"{value:,}" if isinstance(value, int) else str(value)
+            )
+    for reader in found["readers"]:
+        at = f"at {reader['position']:,}, {reader['lag']:,} behind, moved {reader['updated_at']:%F %T} UTC"
+        table.add_row(f"reader {reader['name']}", at)
+    out.print(table)
+
+
+def verify(
+    since: Annotated[
+        Path | None, typer.Option(help="Only what came after this signed checkpoint.")
+    ] = None,
+    case: Annotated[str, typer.Option(help="Only this case: `problems/<id>` or its id.")] = "",
+    key: Annotated[
+        Path | None, typer.Option(help="The log's public key; default: the configured one's.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify that the log is what was sealed: nothing changed, removed, swapped or cut off.
+
+    Rehashes the events and compares them with the signed checkpoints, in the database and where
+    they are published. Exit code 1 names the first position that is not as it was.
+
+    Example: `bihuan verify --since checkpoint-of-last-year`
+
+    Next: `bihuan prove <event id>` for a proof that holds without the database.
+    """
+    from eventstore.audit import LogTampered
+    from eventstore.note import NoteInvalid
+    from ops import log as work
+
+    settings = configuration.load()
+    try:
+        old = since.read_bytes().decode() if since else None
+        audit = asyncio.run(work.verify(settings, since=old, key=key, case=case, console=err))
+    except LogTampered as error:
+        if as_json:
+            print(json.dumps({"intact": False, "position": error.position, "found": str(error)}))
+        raise LogRefused(f"the log is NOT what was sealed: {error}") from error
+    except (NoteInvalid, OSError, UnicodeDecodeError) as error:
+        raise LogRefused(f"cannot verify: {error}") from error
+    if as_json:
+        found = {"intact": True, "events": audit.events, "unsealed": audit.unsealed}
+        print(
+            json.dumps(found | {"size": audit.checkpoint.size, "root": audit.checkpoint.root.hex()})
+        )
+        return
+    out.print(
+        f"intact: {audit.events:,} events are what was sealed at size {audit.checkpoint.size:,};"
+        f" {audit.unsealed:,} are not sealed yet"
+    )
+
+
+def prove(
+    event_id: Annotated[UUID, typer.Argument(help="An event's id, as `bihuan log --json` shows.")],
+    to: Annotated[
+        Path | None, typer.Option(help="Where to; default: <event id>.tlog-proof")
+    ] = None,
+) -> None:
+    """Write a proof that an event is in the log, for somebody who has only the log's public key.
+
+    Example: `bihuan prove 0197c6d2-… && bihuan check-proof 0197c6d2-….tlog-proof --key log.pem.pub`
+
+    Next: send the file, and the public key over another way.
+    """
+    from eventstore.audit import LogTampered
+    from eventstore.proof import SUFFIX
+    from ops import log as work
+
+    try:
+        proof = asyncio.run(work.prove(configuration.load(), event_id))
+    except (LookupError, LogTampered) as error:
+        raise LogRefused(str(error)) from error
+    path = to or Path(f"{event_id}{SUFFIX}")
+    path.write_bytes(proof.encode())
+    out.print(f"{path} proves event {event_id}", highlight=False, soft_wrap=True)
+
+
+def check_proof(
+    proof: Annotated[Path, typer.Argument(help="A file that `bihuan prove` wrote.")],
+    key: Annotated[Path, typer.Option(help="The log's public key.")],
+    as_json: AsJson = False,
+) -> None:
+    """Check a proof offline: from the file and the log's public key alone.
+
+    Example: `bihuan check-proof 0197c6d2-….tlog-proof --key log.pem.pub`
+
+    Next: compare the checkpoint in the file with one that somebody else holds.
+    """
+    from eventstore.proof import ProofInvalid
+    from ops import log as work
+
+    try:
+        event = work.check_proof(proof, key)
+    except (ProofInvalid, OSError, ValueError) as error:
+        raise LogRefused(f"the proof does not hold: {error}") from error
+    if as_json:
+        print(work.as_json(event))
+        return
+    out.print("the proof holds: this event is in the log", highlight=False)
+    out.print(work.as_line(event), highlight=False, soft_wrap=True)
