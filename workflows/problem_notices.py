@@ -1,5 +1,7 @@
 """Whom the loop of a problem tells what, by event."""
 
+from urllib.parse import quote
+
 from google.protobuf.message import Message
 
 from bihuan.notification.v1 import notice_pb2 as nb
@@ -27,7 +29,8 @@ STEPS = {
 
 def on_event(loop: Loop, message: Message) -> list[nb.SendNoticeRequest]:
     """What to send once `message` is folded into `loop`; request ids are still to come."""
-    enterprise, reporter = f"enterprises/{loop.enterprise.uscc}", f"officers/{loop.reporter}"
+    enterprise = f"enterprises/{loop.enterprise.uscc}"
+    reporter = f"officers/{quote(loop.reporter, safe='')}"
     match message:
         case ev.ProblemVerified() if not message.verification.confirmed:
             return [_inform(loop, reporter, "经核实不属实", message.verification.reasons)]

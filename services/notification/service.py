@@ -1,6 +1,7 @@
 """NotificationService: translates RPCs to commands and queries on notices."""
 
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 from uuid_utils.compat import uuid7
 
@@ -86,6 +87,6 @@ def _owns(recipient: str) -> bool:
         case "enterprises":
             return identity.enterprise == whose
         case "officers":
-            return identity.subject == whose
+            return identity.subject == unquote(whose)
         case _:
             return whose in identity.roles

@@ -1,6 +1,7 @@
 """Inboxes over real gRPC: who sees a notice, and when it was read and acknowledged."""
 
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
@@ -143,9 +144,23 @@ async def test_a_page_token_belongs_to_its_listing(open_bureau: Bureau) -> None:
 
 
 @pytest.mark.parametrize(
+    "subject", ["李静", "auth0|5f7c8ec7", "CN=Li Jing,OU=EPB", "li/jing", "li@epb.gov.cn"]
+)
+async def test_an_officer_may_be_named_in_any_way(open_bureau: Bureau, subject: str) -> None:
+    recipient = f"officers/{quote(subject, safe='')}"
+    notice = await send(open_bureau, recipient)
+    officer = open_bureau.client("officer", subject=subject)
+    assert await inbox(officer, recipient) == [notice.name]
+    other = open_bureau.client("officer", subject=subject + "2")
+    request = pb.ListNoticesRequest(recipient=recipient)
+    assert (await refused(other.notices.ListNotices(request))).reason == "OTHER_INBOX"
+
+
+@pytest.mark.parametrize(
     ("fields", "path"),
     [
         ({"recipient": "everybody"}, "recipient"),
+        ({"recipient": "officers/李静"}, "recipient"),
         ({"kind": pb.NOTICE_KIND_UNSPECIFIED}, "kind"),
         ({"title": ""}, "title"),
     ],

@@ -115,7 +115,9 @@ class Notice(_message.Message):
     state: Global___Notice.State.ValueType
     """Where it stands."""
     recipient: _builtins.str
-    """Whose inbox: "enterprises/{uscc}", "officers/{subject}" or "desks/{role}"."""
+    """Whose inbox: "enterprises/{uscc}", "officers/{subject}" with the subject percent-encoded (RFC 3986: all
+    but letters, digits and "-._~"), or "desks/{role}".
+    """
     kind: Global___NoticeKind.ValueType
     """What it is for."""
     title: _builtins.str
@@ -303,7 +305,7 @@ class SendNoticeRequest(_message.Message):
     request_id: _builtins.str
     """UUID chosen by the caller."""
     recipient: _builtins.str
-    """Whose inbox."""
+    """Whose inbox, as in Notice."""
     kind: Global___NoticeKind.ValueType
     """What it is for."""
     title: _builtins.str
@@ -369,7 +371,7 @@ class ListNoticesRequest(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     UNREAD_FIELD_NUMBER: _builtins.int
     recipient: _builtins.str
-    """Whose inbox."""
+    """Whose inbox, as in Notice."""
     page_size: _builtins.int
     """At most this many; 0 means 50, at most 500. A page has 3 MiB at most, so it may hold fewer, but never
     none where there are more.
