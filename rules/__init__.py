@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import NamedTuple
 
-from bihuan.types.v1.deadline_pb2 import Deadline, Period
+from bihuan.types.v1.deadline_pb2 import Deadline, Period, RuleReference
 from rules import deadline as deadlines
 from rules.book import NATIONAL, Rule, RuleBook, Unit, UnknownRule, places
 from rules.calendar import WorkingCalendar, YearCalendar, parse_calendar
@@ -98,24 +98,33 @@ class Rules:
         """`deadline` counted again by the calendars known now, by the version of its rule."""
         return deadlines.recount(self._rule_of(deadline), deadline, self.calendar)
 
-    def rung(self, level: int, on: date) -> Rung | None:
-        """The rung `level` of the ladder in force on that day; None above the top."""
-        rungs = self.rule(LADDER, on).version.rungs
+    def ladder(self, on: date) -> RuleReference:
+        """The ladder in force on that day; a case that has begun to climb it keeps it."""
+        return deadlines.reference(self.rule(LADDER, on))
+
+    def rung(self, level: int, on: date, ladder: RuleReference | None = None) -> Rung | None:
+        """The rung `level` of `ladder`, or of the one in force on that day; None above the top."""
+        rungs = self._ladder(on, ladder).version.rungs
         if not 1 <= level <= len(rungs):
             return None
         rung = rungs[level - 1]
         return Rung(level, rung.measure, rung.after_working_days)
 
-    def rung_deadline(self, level: int, origin: date, deadline_id: str) -> Deadline:
+    def rung_deadline(
+        self, level: int, origin: date, deadline_id: str, ladder: RuleReference | None = None
+    ) -> Deadline:
         """When the rung `level` follows, the one below having been reached on `origin`. ValueError if
         the ladder has no such rung.
         """
-        rung = self.rung(level, origin)
+        rung = self.rung(level, origin, ladder)
         if rung is None:
             raise ValueError(f"rule {LADDER} has no rung {level} on {origin}")
         period = Period(length=rung.after_working_days, unit=Period.UNIT_WORKING_DAYS)
-        rule = self.rule(LADDER, origin)
+        rule = self._ladder(origin, ladder)
         return deadlines.count(rule, period, origin, deadline_id, self.calendar)
+
+    def _ladder(self, on: date, kept: RuleReference | None) -> Rule:
+        return self.book.version(kept.id, kept.version) if kept else self.rule(LADDER, on)
 
     def _rule_of(self, deadline: Deadline) -> Rule:
         return self.book.version(deadline.rule.id, deadline.rule.version)

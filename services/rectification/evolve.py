@@ -19,9 +19,10 @@ Moving: TypeAlias = (
     | ev.RectificationReturned
     | ev.ProblemAssessed
     | ev.ProblemReopened
+    | ev.DeadlineMissed
     | ev.DeadlinesRecounted
 )
-Event: TypeAlias = Moving | ev.DeadlineMissed | ev.ProblemEscalated | ev.ProblemClosed
+Event: TypeAlias = Moving | ev.ProblemEscalated | ev.ProblemClosed
 
 
 def evolve(problem: pb.Problem, event: Event) -> pb.Problem:
@@ -65,8 +66,9 @@ def evolve(problem: pb.Problem, event: Event) -> pb.Problem:
             after.ClearField("close_time")
             _begin_round(after, event, event.round)
         case ev.DeadlineMissed():
-            after.overdue = True
-            after.update_time.CopyFrom(event.detect_time)
+            for item in after.items:
+                item.overdue = item.overdue or item.deadline.id in event.deadline_ids
+            _move_on(after, event, event.detect_time)
         case ev.ProblemEscalated():
             after.escalation.CopyFrom(event.escalation)
             after.update_time.CopyFrom(event.escalate_time)
@@ -144,6 +146,7 @@ def _set_deadlines(
     for item in after.items:
         if item.id in deadlines:
             item.deadline.CopyFrom(deadlines[item.id])
+            item.overdue = False
 
 
 def merged(

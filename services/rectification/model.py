@@ -12,7 +12,15 @@ from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from bihuan.types.v1.deadline_pb2 import Deadline
 from rpc.errors import failed_precondition, invalid_argument
-from rules import Rules, legal_date
+from rules import Rules, as_date, legal_date
+from services.rectification.deadlines import (
+    due,
+    is_awaited,
+    may_move,
+    open_deadlines,
+    passed,
+    with_deadline,
+)
 from services.rectification.evolve import Event, merged
 
 Command: TypeAlias = (
@@ -91,7 +99,8 @@ class _Case:
         party, rule = STEPS[step]
         deadline_id = f"{pb.Step.Name(step).removeprefix('STEP_').lower()}-{number}"
         deadline = self.rules.deadline(rule, self.today, deadline_id)
-        return pb.NextStep(step=step, party=party, deadline=deadline)
+        days = open_deadlines([deadline])
+        return pb.NextStep(step=step, party=party, deadline=deadline, open_deadlines=days)
 
     def limited(self, rule: str, limit: pb.Limit, deadline_id: str, field: str) -> Deadline:
         """A deadline from today: as `limit` sets it, else as `rule` does."""
@@ -225,8 +234,7 @@ def _extended(case: _Case, item: pb.RectificationItem, limit: pb.Limit) -> pb.Re
             f"item {item.id} is due on {_iso(item.deadline)} already; {_iso(target)} is not later",
             [("limit", f"must end after {_iso(item.deadline)}")],
         )
-    due = date(target.due_date.year, target.due_date.month, target.due_date.day)
-    return _with(item, case.rules.extended(item.deadline, due))
+    return with_deadline(item, case.rules.extended(item.deadline, as_date(target.due_date)))
 
 
 def _submit(case: _Case, command: rpc_pb.SubmitRectificationRequest) -> list[Event]:
@@ -247,7 +255,7 @@ def _submit(case: _Case, command: rpc_pb.SubmitRectificationRequest) -> list[Eve
                 submitter=case.actor,
                 submit_time=case.time,
             ),
-            late_item_ids=[item.id for item in items if _passed(item.deadline, case.now)],
+            late_item_ids=[item.id for item in items if passed(item.deadline, case.now)],
             next_step=_rectify(case, rest) if rest else review,
         )
     ]
@@ -291,9 +299,9 @@ def _returned(
     case: _Case, item: pb.RectificationItem, command: rpc_pb.ReviewRectificationRequest
 ) -> pb.RectificationItem:
     deadline = item.deadline
-    if command.HasField("limit") or _passed(deadline, case.now):
+    if command.HasField("limit") or passed(deadline, case.now):
         deadline = case.limited(RESUBMISSION, command.limit, deadline.id, "limit")
-    returned = _with(item, deadline)
+    returned = with_deadline(item, deadline)
     returned.state = pb.RectificationItem.STATE_OUTSTANDING
     return returned
 
@@ -335,15 +343,7 @@ def _escalate(case: _Case, command: rpc_pb.EscalateProblemRequest) -> list[Event
             resource=problem.name,
             state=pb.State.Name(problem.state),
         )
-    event = _rung(case, command.reason)
-    if event is None:
-        raise failed_precondition(
-            "TOP_OF_LADDER",
-            f"{problem.name} has reached the last rung, {problem.escalation.measure}",
-            resource=problem.name,
-            state=pb.State.Name(problem.state),
-        )
-    return [event]
+    return [_climbed(case, command.reason)]
 
 
 def _close(case: _Case, command: rpc_pb.CloseProblemRequest) -> list[Event]:
@@ -359,78 +359,92 @@ def _close(case: _Case, command: rpc_pb.CloseProblemRequest) -> list[Event]:
 
 def _expire(case: _Case, command: rpc_pb.ExpireDeadlineRequest) -> list[Event]:
     problem = case.problem
-    step, rung = problem.next_step.deadline, problem.escalation.next_deadline
     if moved := _recounted(case):
         return [moved]
-    if command.deadline_id == step.id and not problem.overdue and _passed(step, case.now):
-        return _missed(case)
-    if command.deadline_id == rung.id and problem.overdue and _passed(rung, case.now):
-        event = _rung(case, f"逾期未整改,{problem.escalation.measure}后期限届满")
-        return [event] if event else []
+    for day in problem.next_step.open_deadlines:
+        if command.deadline_id in day.deadline_ids and passed(day, case.now):
+            return _missed(case, day, command.deadline_id)
+    rung = problem.escalation.next_deadline
+    if command.deadline_id == rung.id and problem.overdue and passed(rung, case.now):
+        return [_climbed(case, f"逾期未整改,{problem.escalation.measure}后期限届满")]
     return []
 
 
-def _missed(case: _Case) -> list[Event]:
-    step = case.problem.next_step
+def _missed(case: _Case, day: pb.OpenDeadline, deadline_id: str) -> list[Event]:
+    """What ended on `day` was not done; the first miss of a rectification sets foot on the ladder."""
+    before = case.problem.next_step
     missed = ev.DeadlineMissed(
-        deadline_id=step.deadline.id, step=step.step, party=step.party, detect_time=case.time
+        deadline_id=deadline_id,
+        step=before.step,
+        party=before.party,
+        detect_time=case.time,
+        next_step=pb.NextStep(
+            step=before.step,
+            party=before.party,
+            deadline=before.deadline,
+            overdue=True,
+            open_deadlines=[each for each in before.open_deadlines if each != day],
+        ),
+        deadline_ids=day.deadline_ids,
+        due_date=day.due_date,
     )
-    if step.step != pb.STEP_RECTIFY:
+    if before.step != pb.STEP_RECTIFY or case.problem.overdue:
         return [missed]
     rung = _rung(case, "整改期限届满,未提交整改结果")
     return [missed, rung] if rung else [missed]
 
 
+def _climbed(case: _Case, reason: str) -> ev.ProblemEscalated:
+    if rung := _rung(case, reason):
+        return rung
+    problem = case.problem
+    raise failed_precondition(
+        "TOP_OF_LADDER",
+        f"{problem.name} has reached the last rung, {problem.escalation.measure}",
+        resource=problem.name,
+        state=pb.State.Name(problem.state),
+    )
+
+
 def _rung(case: _Case, reason: str) -> ev.ProblemEscalated | None:
     """One rung up the ladder, with the deadline of the rung after it; None at the top."""
-    problem = case.problem
-    rung = case.rules.rung(problem.escalation.level + 1, case.today)
+    before, today, rules = case.problem.escalation, case.today, case.rules
+    ladder = before.rule if before.HasField("rule") else rules.ladder(today)
+    rung = rules.rung(before.level + 1, today, ladder)
     if rung is None:
         return None
-    above = case.rules.rung(rung.level + 1, case.today)
-    escalation = pb.Escalation(level=rung.level, measure=rung.measure)
+    above = rules.rung(rung.level + 1, today, ladder)
+    escalation = pb.Escalation(level=rung.level, measure=rung.measure, rule=ladder)
     if above:
         escalation.next_measure = above.measure
-        deadline_id = f"escalate-{problem.round}.{above.level}"
-        deadline = case.rules.rung_deadline(above.level, case.today, deadline_id)
+        deadline_id = f"escalate-{case.problem.round}.{above.level}"
+        deadline = rules.rung_deadline(above.level, today, deadline_id, ladder)
         escalation.next_deadline.CopyFrom(deadline)
     return ev.ProblemEscalated(
         escalation=escalation, reason=reason, actor=case.actor, escalate_time=case.time
     )
 
 
-def _recount(case: _Case, _: rpc_pb.RecountDeadlinesRequest) -> list[Event]:
-    moved = _recounted(case)
+def _recount(case: _Case, command: rpc_pb.RecountDeadlinesRequest) -> list[Event]:
+    moved = _recounted(case, command.calendar_year)
     return [moved] if moved else []
 
 
-def _recounted(case: _Case) -> ev.DeadlinesRecounted | None:
-    """Provisional deadlines counted again by the calendar known now; None if nothing changes."""
+def _recounted(case: _Case, year: int = 0) -> ev.DeadlinesRecounted | None:
+    """Deadlines counted again by the calendar known now: the provisional ones, and those counted
+    into `year`. None if nothing changes.
+    """
     problem = case.problem
     if not problem.HasField("next_step"):
         return None
-
-    def again(deadline: Deadline) -> Deadline:
-        return case.rules.recount(deadline) if deadline.provisional else deadline
-
-    open_items = [
-        _with(item, again(item.deadline))
+    items = [
+        with_deadline(item, _again(case, item.deadline, year, is_awaited(item)))
         for item in problem.items
         if item.state != pb.RectificationItem.STATE_ACCEPTED
     ]
-    step = pb.NextStep()
-    step.CopyFrom(problem.next_step)
-    if step.step == pb.STEP_RECTIFY:
-        step = _rectify(case, open_items)
-    else:
-        step.deadline.CopyFrom(again(step.deadline))
-        step.overdue = problem.overdue and _passed(step.deadline, case.now)
-    escalation = pb.Escalation()
-    escalation.CopyFrom(problem.escalation)
-    if escalation.HasField("next_deadline"):
-        escalation.next_deadline.CopyFrom(again(escalation.next_deadline))
+    step, escalation = _step_again(case, items, year), _escalation_again(case, year)
     before = {item.id: item for item in problem.items}
-    moved = [item for item in open_items if item != before[item.id]]
+    moved = [item for item in items if item != before[item.id]]
     unmoved = step.deadline == problem.next_step.deadline and escalation == problem.escalation
     if not moved and unmoved:
         return None
@@ -443,6 +457,36 @@ def _recounted(case: _Case) -> ev.DeadlinesRecounted | None:
         escalation=escalation if problem.HasField("escalation") else None,
         recount_time=case.time,
     )
+
+
+def _again(case: _Case, deadline: Deadline, year: int, awaited: bool) -> Deadline:
+    if not may_move(deadline, year, awaited, case.now):
+        return deadline
+    counted = case.rules.recount(deadline)
+    # What the rule says of itself by now is no reason to move.
+    counted.rule.CopyFrom(deadline.rule)
+    return counted
+
+
+def _step_again(case: _Case, items: Iterable[pb.RectificationItem], year: int) -> pb.NextStep:
+    step = pb.NextStep()
+    step.CopyFrom(case.problem.next_step)
+    if step.step == pb.STEP_RECTIFY:
+        return _rectify(case, items)
+    if not step.overdue:
+        step.deadline.CopyFrom(_again(case, step.deadline, year, awaited=True))
+        del step.open_deadlines[:]
+        step.open_deadlines.extend(open_deadlines([step.deadline]))
+    return step
+
+
+def _escalation_again(case: _Case, year: int) -> pb.Escalation:
+    escalation = pb.Escalation()
+    escalation.CopyFrom(case.problem.escalation)
+    if escalation.HasField("next_deadline"):
+        deadline = _again(case, escalation.next_deadline, year, awaited=True)
+        escalation.next_deadline.CopyFrom(deadline)
+    return escalation
 
 
 DECISIONS: dict[type[Command], Callable[[_Case, Any], list[Event]]] = {
@@ -477,31 +521,19 @@ def _require_state(problem: pb.Problem, command: Command) -> None:
 
 def _rectify(case: _Case, items: Iterable[pb.RectificationItem]) -> pb.NextStep:
     """The enterprise's move, until the first of the items falls due."""
-    first = min(
-        (item.deadline for item in items if item.state == pb.RectificationItem.STATE_OUTSTANDING),
-        key=lambda deadline: deadline.due_time.ToNanoseconds(),
-    )
+    outstanding = [item for item in items if item.state == pb.RectificationItem.STATE_OUTSTANDING]
+    first = min((item.deadline for item in outstanding), key=due)
     return pb.NextStep(
         step=pb.STEP_RECTIFY,
         party=STEPS[pb.STEP_RECTIFY][0],
         deadline=first,
-        overdue=case.problem.overdue and _passed(first, case.now),
+        overdue=case.problem.overdue and passed(first, case.now),
+        open_deadlines=open_deadlines(item.deadline for item in outstanding if is_awaited(item)),
     )
-
-
-def _with(item: pb.RectificationItem, deadline: Deadline) -> pb.RectificationItem:
-    changed = pb.RectificationItem()
-    changed.CopyFrom(item)
-    changed.deadline.CopyFrom(deadline)
-    return changed
 
 
 def _issued(case: _Case, legal_basis: str) -> pb.RectificationOrder:
     return pb.RectificationOrder(legal_basis=legal_basis, issuer=case.actor, issue_time=case.time)
-
-
-def _passed(deadline: Deadline, now: datetime) -> bool:
-    return deadline.due_time.ToDatetime(now.tzinfo) <= now
 
 
 def _date(value: date_pb2.Date, field: str) -> date:

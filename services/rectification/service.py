@@ -2,6 +2,7 @@
 
 from typing import Any, TypeAlias
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from uuid_utils.compat import uuid7
 
 from bihuan.rectification.v1 import problem_pb2 as pb
@@ -108,7 +109,8 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
         return await self._execute(request)
 
     async def GetProblem(self, request: rpc_pb.GetProblemRequest, context: Context) -> pb.Problem:
-        return await self._get(request.name)
+        (problem,) = _masked([await self._get(request.name)], request.read_mask)
+        return problem
 
     async def ListProblems(
         self, request: rpc_pb.ListProblemsRequest, context: Context
@@ -116,8 +118,8 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
         own = _own(request.filter.enterprise)
         async with self._engine.connect() as conn:
             found, more = await views.page(conn, request.filter, own, paging.span(request))
-        problems = [shown(problem) for problem in found]
-        token = paging.token(request, views.key(problems[-1])) if more else ""
+        token = paging.token(request, views.key(found[-1])) if more else ""
+        problems = _masked([shown(problem) for problem in found], request.read_mask)
         return rpc_pb.ListProblemsResponse(problems=problems, next_page_token=token)
 
     async def GetLedger(self, request: rpc_pb.GetLedgerRequest, context: Context) -> rpc_pb.Ledger:
@@ -187,6 +189,22 @@ def _ledger_rows(problem: pb.Problem) -> list[rpc_pb.LedgerRow]:
 def _enterprise() -> str:
     """The enterprise that the caller is of; empty for everybody who may see all of them."""
     return current_identity().enterprise
+
+
+def _masked(problems: list[pb.Problem], mask: FieldMask) -> list[pb.Problem]:
+    """Of each problem the fields that the mask names; all of them if it names none."""
+    if not mask.paths:
+        return problems
+    if not mask.IsValidForDescriptor(pb.Problem.DESCRIPTOR):
+        raise invalid_argument(
+            "READ_MASK_INVALID",
+            f"read_mask names what a problem does not have: {','.join(mask.paths)}",
+            [("read_mask", "must name fields of Problem, none within a repeated one")],
+        )
+    masked = [pb.Problem() for _ in problems]
+    for problem, part in zip(problems, masked, strict=True):
+        mask.MergeMessage(problem, part)
+    return masked
 
 
 def _require_own(uscc: str) -> None:

@@ -12,6 +12,7 @@ from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from rules import SHANGHAI, legal_date
 from services import paging
+from services.rectification.deadlines import movable
 from services.rectification.sight import concerns_enterprise
 
 PROBLEM = sa.Table(
@@ -24,6 +25,8 @@ PROBLEM = sa.Table(
     sa.Column("disclosed", sa.Boolean),
     sa.Column("overdue", sa.Boolean),
     sa.Column("provisional", sa.Boolean),
+    sa.Column("counted_from", sa.SmallInteger),
+    sa.Column("counted_to", sa.SmallInteger),
     sa.Column("due_time", sa.DateTime(timezone=True)),
     sa.Column("report_time", sa.DateTime(timezone=True)),
     sa.Column("resource", sa.LargeBinary),
@@ -118,13 +121,7 @@ async def totals(conn: AsyncConnection, enterprise: str, own: str) -> tuple[int,
 
 
 def _row(problem: pb.Problem) -> dict[str, Any]:
-    step = problem.next_step
-    deadlines = [
-        step.deadline,
-        problem.escalation.next_deadline,
-        *(item.deadline for item in problem.items),
-    ]
-    pending = problem.HasField("next_step")
+    pending, deadlines = problem.HasField("next_step"), movable(problem)
     return {
         "id": key(problem).id,
         "state": problem.state,
@@ -132,8 +129,10 @@ def _row(problem: pb.Problem) -> dict[str, Any]:
         "district": problem.location.district,
         "disclosed": concerns_enterprise(problem),
         "overdue": problem.overdue,
-        "provisional": pending and any(deadline.provisional for deadline in deadlines),
-        "due_time": step.deadline.due_time.ToDatetime(UTC) if pending else None,
+        "provisional": any(deadline.provisional for deadline in deadlines),
+        "counted_from": min((each.origin_date.year for each in deadlines), default=0),
+        "counted_to": max((each.due_date.year for each in deadlines), default=0),
+        "due_time": problem.next_step.deadline.due_time.ToDatetime(UTC) if pending else None,
         "report_time": key(problem).time,
         "resource": problem.SerializeToString(deterministic=True),
     }
@@ -153,6 +152,9 @@ def _conditions(wanted: rpc_pb.ProblemFilter) -> list[sa.ColumnElement[bool]]:
         conditions.append(PROBLEM.c.due_time < wanted.due_before.ToDatetime(UTC))
     if wanted.provisional:
         conditions.append(PROBLEM.c.provisional)
+    if year := wanted.counted_into_year:
+        counted = sa.and_(PROBLEM.c.counted_from <= year, PROBLEM.c.counted_to >= year)
+        conditions.append(sa.or_(PROBLEM.c.provisional, counted))
     return conditions
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import code_pb2
 from google.type.date_pb2 import Date
 
@@ -74,10 +75,10 @@ async def test_recounting_moves_a_provisional_deadline_once_the_year_is_known(
     problem = await december.client("reporter").problems.ReportProblem(report())
     assert problem.next_step.deadline.provisional
     assert as_date(problem.next_step.deadline.due_date) == date(2027, 1, 4)
-    listed = rpc_pb.ListProblemsRequest(filter=rpc_pb.ProblemFilter(provisional=True))
-    assert [each.name for each in (await loop.problems.ListProblems(listed)).problems] == [
-        problem.name
-    ]
+    listed = touched(provisional=True)
+    for request in (listed, touched(counted_into_year=2027)):
+        page = await loop.problems.ListProblems(request)
+        assert [each.name for each in page.problems] == [problem.name]
 
     def recount() -> rpc_pb.RecountDeadlinesRequest:
         return rpc_pb.RecountDeadlinesRequest(
@@ -97,6 +98,42 @@ async def test_recounting_moves_a_provisional_deadline_once_the_year_is_known(
         "CalendarPublished",
         "DeadlinesRecounted",
     ]
+
+
+def touched(**fields: Any) -> rpc_pb.ListProblemsRequest:
+    wanted = rpc_pb.ProblemFilter(**fields)
+    return rpc_pb.ListProblemsRequest(filter=wanted, read_mask=FieldMask(paths=["name"]))
+
+
+async def test_a_calendar_published_again_finds_what_it_touches_and_moves_it(
+    database_url: str, tmp_path: Path
+) -> None:
+    clock = str(Clock(datetime(2026, 12, 24, 1, tzinfo=UTC), datetime.now(UTC)))
+    async with bureau(database_url, tmp_path, clock) as open_:
+        problem = await open_.client("reporter").problems.ReportProblem(report())
+        assert as_date(problem.next_step.deadline.due_date) == date(2026, 12, 31)
+        problems = open_.client("loop").problems
+        for fields, found in (
+            ({"counted_into_year": 2026}, [problem.name]),
+            ({"counted_into_year": 2025}, []),
+            ({"counted_into_year": 2027}, []),
+            ({"provisional": True}, []),
+        ):
+            page = await problems.ListProblems(touched(**fields))
+            assert [each.name for each in page.problems] == found, fields
+        built_in = pb.GetCalendarRequest(name="calendars/2026")
+        known = await open_.client("loop").calendars.GetCalendar(built_in)
+        amended = publication(
+            year=2026,
+            holidays=[*known.holidays, day(2026, 12, 31)],
+            working_weekends=known.working_weekends,
+        )
+        await open_.client("legal").calendars.PublishCalendar(amended)
+        request = rpc_pb.RecountDeadlinesRequest(
+            request_id=rid(), name=problem.name, calendar_year=2026
+        )
+        moved = await problems.RecountDeadlines(request)
+    assert as_date(moved.next_step.deadline.due_date) == date(2027, 1, 1)
 
 
 async def test_a_published_calendar_outlives_the_process(database_url: str, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from rpc.errors import StatusError
@@ -530,6 +531,114 @@ def test_a_provisional_rung_moves_too() -> None:
     assert case.problem.overdue
 
 
+def missed(case: Case) -> list[list[str]]:
+    """Ids of the deadlines whose miss was recorded, by event."""
+    return [list(each.deadline_ids) for each in case.events if isinstance(each, ev.DeadlineMissed)]
+
+
+def test_each_items_miss_is_recorded_once_and_one_ladder_is_climbed() -> None:
+    case = ordered(10, 40, 40)
+    assert [list(day.deadline_ids) for day in case.problem.next_step.open_deadlines] == [
+        ["rectify-1.1"],
+        ["rectify-1.2", "rectify-1.3"],
+    ]
+    assert case.miss() == MISSED
+    case.wait_until(case.problem.items[1].deadline)
+    assert case.do(expire("rectify-1.3")) == ["DeadlineMissed"]
+    assert case.do(expire("rectify-1.2")) == []
+    assert missed(case) == [["rectify-1.1"], ["rectify-1.2", "rectify-1.3"]]
+    assert [each.overdue for each in case.problem.items] == [True, True, True]
+    assert case.problem.escalation.level == 1
+
+
+def test_an_item_given_more_time_is_overdue_no_more_and_may_be_missed_again() -> None:
+    case = ordered(10)
+    case.miss()
+    case.do(EXTEND)
+    assert not case.problem.items[0].overdue
+    case.miss()
+    assert missed(case) == [["rectify-1.1"], ["rectify-1.1"]]
+
+
+def test_items_due_on_one_day_are_reminded_of_at_once() -> None:
+    (day,) = ordered(10, 10, 10).problem.next_step.open_deadlines
+    assert [time.ToDatetime(UTC).day for time in day.remind_times] == [9, 11]
+
+
+def shorter_ladder_from(day: date) -> Rules:
+    book = RuleBook.load()
+    (old,) = book._versions["rectification.escalation"]
+    book._versions["rectification.escalation"] = [
+        old.model_copy(update={"valid_to": day}),
+        old.model_copy(update={"valid_from": day, "rungs": old.rungs[:1]}),
+    ]
+    return replace(RULES, book=book)
+
+
+def test_a_case_climbs_the_ladder_that_it_began_with_even_after_an_extension() -> None:
+    case = ordered(10)
+    case.miss()
+    case.rules = shorter_ladder_from(case.now.date())
+    climb(case)
+    case.do(EXTEND)
+    assert case.miss() == MISSED
+    assert case.problem.escalation.measure == "挂牌督办"
+    assert case.problem.escalation.rule.version == "CN@2015-01-01"
+
+
+AMENDED_2026 = BUILT_IN[2026].model_copy(
+    update={"holidays": {**BUILT_IN[2026].holidays, date(2026, 12, 31): "元旦"}}
+)
+RULES_AMENDED = replace(RULES, calendar=UP_TO_2026.with_year(AMENDED_2026))
+RECOUNT_2026 = rpc_pb.RecountDeadlinesRequest(calendar_year=2026)
+
+
+def due_on_the_last_day_of_2026(now: datetime) -> Case:
+    case = Case(now=now)
+    last = item()
+    last.limit.CopyFrom(limit_on(2026, 12, 31))
+    case.do(REPORT, CONFIRM, rpc_pb.OrderRectificationRequest(items=[last]))
+    return case
+
+
+def test_a_calendar_published_again_moves_what_was_counted_by_it() -> None:
+    case = due_on_the_last_day_of_2026(DECEMBER - 30 * DAY)
+    assert not case.problem.next_step.deadline.provisional
+    case.rules = RULES_AMENDED
+    assert case.do(RECOUNT_2026) == ["DeadlinesRecounted"]
+    assert case.due == date(2027, 1, 1)
+    assert case.do(RECOUNT_2026) == []
+
+
+def test_a_calendar_moves_nothing_that_it_does_not_touch() -> None:
+    case = due_on_the_last_day_of_2026(DECEMBER)
+    case.rules = RULES_AMENDED
+    assert case.do(rpc_pb.RecountDeadlinesRequest(calendar_year=2025)) == []
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_deadline_that_has_passed_is_not_moved(recorded: bool) -> None:
+    case = due_on_the_last_day_of_2026(DECEMBER - 30 * DAY)
+    case.wait_until(case.problem.next_step.deadline)
+    if recorded:
+        case.miss()
+    rung = case.problem.escalation.next_deadline
+    case.rules = RULES_AMENDED
+    case.do(RECOUNT_2026)
+    assert case.due == date(2026, 12, 31)
+    assert case.problem.overdue == recorded
+    assert case.problem.escalation.next_deadline == rung
+
+
+def test_what_a_rule_says_of_itself_by_now_moves_nothing() -> None:
+    case = ordered(10)
+    book = RuleBook.load()
+    (old,) = book._versions["rectification.order"]
+    book._versions["rectification.order"] = [old.model_copy(update={"citation": "更正后的表述"})]
+    case.rules = replace(RULES, book=book)
+    assert case.do(RECOUNT_2026) == []
+
+
 # Even an event that the state never sees must not fail: a fold has nobody to tell.
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
@@ -618,7 +727,8 @@ class Lives(RuleBasedStateMachine):
     @rule()
     def expire(self) -> None:
         step, rung = self.case.problem.next_step, self.case.problem.escalation.next_deadline
-        for deadline_id in (step.deadline.id or "close-1", rung.id or "escalate-1.2"):
+        days = [day.deadline_ids[0] for day in step.open_deadlines]
+        for deadline_id in (*days, step.deadline.id or "close-1", rung.id or "escalate-1.2"):
             while "DeadlinesRecounted" in (names := self.case.do(expire(deadline_id))):
                 pass
             assert names in ([], ["DeadlineMissed"], MISSED, ["ProblemEscalated"])
@@ -653,6 +763,18 @@ class Lives(RuleBasedStateMachine):
         assert bool(outstanding) == (problem.state == pb.STATE_RECTIFYING)
         if outstanding:
             assert problem.next_step.deadline.due_time.ToDatetime(UTC) == min(outstanding)
+
+    @invariant()
+    def every_item_awaited_is_open_and_none_that_was_missed(self) -> None:
+        problem = self.case.problem
+        days = problem.next_step.open_deadlines
+        if problem.state == pb.STATE_RECTIFYING:
+            ids = [deadline_id for day in days for deadline_id in day.deadline_ids]
+            awaited = [each for each in problem.items if each.state == ITEM.STATE_OUTSTANDING]
+            assert sorted(ids) == sorted(each.deadline.id for each in awaited if not each.overdue)
+            assert problem.overdue or not any(each.overdue for each in awaited)
+        elif problem.HasField("next_step"):
+            assert len(days) == (not problem.overdue)
 
     @invariant()
     def the_same_events_make_the_same_problem(self) -> None:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import grpc.aio
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import code_pb2
 
 from bihuan.feed.v1 import feed_service_pb2 as feed_pb
@@ -291,6 +292,22 @@ async def test_pages_cover_the_list_once_and_belong_to_their_filter(open_bureau:
     with pytest.raises(grpc.aio.AioRpcError) as refusal:
         await reporter.problems.ListProblems(request)
     assert status_of(refusal.value).reason == "PAGE_TOKEN_INVALID"
+
+
+async def test_a_read_mask_gets_the_fields_that_it_names_only(open_bureau: Bureau) -> None:
+    reporter = open_bureau.client("reporter")
+    problem = await reporter.problems.ReportProblem(report())
+    mask = FieldMask(paths=["name", "location.district"])
+    wanted = pb.Problem(name=problem.name, location=pb.Location(district="150203"))
+    get = rpc_pb.GetProblemRequest(name=problem.name, read_mask=mask)
+    assert await reporter.problems.GetProblem(get) == wanted
+    page = await reporter.problems.ListProblems(rpc_pb.ListProblemsRequest(read_mask=mask))
+    assert list(page.problems) == [wanted]
+    get.read_mask.CopyFrom(FieldMask(paths=["items.finding"]))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await reporter.problems.GetProblem(get)
+    assert status_of(refused.value).reason == "READ_MASK_INVALID"
+    assert status_of(refused.value).violations[0][0] == "read_mask"
 
 
 async def test_evidence_must_be_uploaded_first(open_bureau: Bureau) -> None:

@@ -13,6 +13,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.type import date_pb2 as _date_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -424,7 +425,9 @@ Global___ProblemReopened: _TypeAlias = ProblemReopened  # noqa: Y015
 
 @_typing.final
 class DeadlineMissed(_message.Message):
-    """The next step was not taken in time (逾期)."""
+    """Something was not done in time (逾期). Recorded once for each deadline, unless it is extended and missed again;
+    those that end on one day are in one event.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -432,8 +435,11 @@ class DeadlineMissed(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     PARTY_FIELD_NUMBER: _builtins.int
     DETECT_TIME_FIELD_NUMBER: _builtins.int
+    NEXT_STEP_FIELD_NUMBER: _builtins.int
+    DEADLINE_IDS_FIELD_NUMBER: _builtins.int
+    DUE_DATE_FIELD_NUMBER: _builtins.int
     deadline_id: _builtins.str
-    """The deadline's id."""
+    """The deadline's id; of several, the one that the expiry named."""
     step: _problem_pb2.Step.ValueType
     """What was not done."""
     party: _problem_pb2.Party.ValueType
@@ -442,6 +448,18 @@ class DeadlineMissed(_message.Message):
     def detect_time(self) -> _timestamp_pb2.Timestamp:
         """When this was found (UTC)."""
 
+    @_builtins.property
+    def next_step(self) -> _problem_pb2.NextStep:
+        """The same step, overdue from now on, with what else of it falls due."""
+
+    @_builtins.property
+    def deadline_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Every deadline that was missed, one for each item due on that day."""
+
+    @_builtins.property
+    def due_date(self) -> _date_pb2.Date:
+        """The last day that was in time, Asia/Shanghai."""
+
     def __init__(
         self,
         *,
@@ -449,10 +467,13 @@ class DeadlineMissed(_message.Message):
         step: _problem_pb2.Step.ValueType = ...,
         party: _problem_pb2.Party.ValueType = ...,
         detect_time: _timestamp_pb2.Timestamp | None = ...,
+        next_step: _problem_pb2.NextStep | None = ...,
+        deadline_ids: _abc.Iterable[_builtins.str] | None = ...,
+        due_date: _date_pb2.Date | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["detect_time", b"detect_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detect_time", b"detect_time", "due_date", b"due_date", "next_step", b"next_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_id", b"deadline_id", "detect_time", b"detect_time", "party", b"party", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_id", b"deadline_id", "deadline_ids", b"deadline_ids", "detect_time", b"detect_time", "due_date", b"due_date", "next_step", b"next_step", "party", b"party", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -272,6 +272,48 @@ STEP_CLOSE: Step.ValueType  # 7
 Global___Step: _TypeAlias = Step  # noqa: Y015
 
 @_typing.final
+class OpenDeadline(_message.Message):
+    """A day on which something of a step falls due, and its miss is not recorded yet."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEADLINE_IDS_FIELD_NUMBER: _builtins.int
+    DUE_DATE_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    REMIND_TIMES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def deadline_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of the deadlines that end on it, one for each item that is due then; an expiry names one."""
+
+    @_builtins.property
+    def due_date(self) -> _date_pb2.Date:
+        """The last day in time, Asia/Shanghai."""
+
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """The instant from which it is overdue (UTC)."""
+
+    @_builtins.property
+    def remind_times(self) -> _containers.RepeatedCompositeFieldContainer[_timestamp_pb2.Timestamp]:
+        """When to remind before it ends, ascending."""
+
+    def __init__(
+        self,
+        *,
+        deadline_ids: _abc.Iterable[_builtins.str] | None = ...,
+        due_date: _date_pb2.Date | None = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        remind_times: _abc.Iterable[_timestamp_pb2.Timestamp] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_date", b"due_date", "due_time", b"due_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_ids", b"deadline_ids", "due_date", b"due_date", "due_time", b"due_time", "remind_times", b"remind_times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OpenDeadline: _TypeAlias = OpenDeadline  # noqa: Y015
+
+@_typing.final
 class NextStep(_message.Message):
     """Whose move it is and until when."""
 
@@ -281,6 +323,7 @@ class NextStep(_message.Message):
     PARTY_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
+    OPEN_DEADLINES_FIELD_NUMBER: _builtins.int
     step: Global___Step.ValueType
     """What must be done."""
     party: Global___Party.ValueType
@@ -289,7 +332,11 @@ class NextStep(_message.Message):
     """The step was overdue before, and this deadline has passed as well."""
     @_builtins.property
     def deadline(self) -> _deadline_pb2.Deadline:
-        """Until when."""
+        """Until when: of several items outstanding, the first that falls due."""
+
+    @_builtins.property
+    def open_deadlines(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenDeadline]:
+        """Every deadline of the step to remind of and to record when missed, in order; those missed are gone."""
 
     def __init__(
         self,
@@ -298,10 +345,11 @@ class NextStep(_message.Message):
         party: Global___Party.ValueType = ...,
         deadline: _deadline_pb2.Deadline | None = ...,
         overdue: _builtins.bool = ...,
+        open_deadlines: _abc.Iterable[Global___OpenDeadline] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "overdue", b"overdue", "party", b"party", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "open_deadlines", b"open_deadlines", "overdue", b"overdue", "party", b"party", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -435,6 +483,7 @@ class RectificationItem(_message.Message):
     DEADLINE_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Number within the problem, for example "1"; given by the service."""
     finding: _builtins.str
@@ -451,6 +500,8 @@ class RectificationItem(_message.Message):
     """Where it stands."""
     late: _builtins.bool
     """Submitted after its due date."""
+    overdue: _builtins.bool
+    """Its due date was missed, as recorded; until it gets another."""
     @_builtins.property
     def deadline(self) -> _deadline_pb2.Deadline:
         """Until when."""
@@ -467,10 +518,11 @@ class RectificationItem(_message.Message):
         deadline: _deadline_pb2.Deadline | None = ...,
         state: Global___RectificationItem.State.ValueType = ...,
         late: _builtins.bool = ...,
+        overdue: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting_unit", b"accepting_unit", "cause", b"cause", "deadline", b"deadline", "finding", b"finding", "id", b"id", "late", b"late", "measure", b"measure", "responsible_unit", b"responsible_unit", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepting_unit", b"accepting_unit", "cause", b"cause", "deadline", b"deadline", "finding", b"finding", "id", b"id", "late", b"late", "measure", b"measure", "overdue", b"overdue", "responsible_unit", b"responsible_unit", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -646,6 +698,7 @@ class Escalation(_message.Message):
     MEASURE_FIELD_NUMBER: _builtins.int
     NEXT_DEADLINE_FIELD_NUMBER: _builtins.int
     NEXT_MEASURE_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
     level: _builtins.int
     """Rung reached; 0 is none."""
     measure: _builtins.str
@@ -656,6 +709,10 @@ class Escalation(_message.Message):
     def next_deadline(self) -> _deadline_pb2.Deadline:
         """When the next rung follows by itself; absent at the top or while nothing is overdue."""
 
+    @_builtins.property
+    def rule(self) -> _deadline_pb2.RuleReference:
+        """The ladder that is climbed, in the version in force at its first rung."""
+
     def __init__(
         self,
         *,
@@ -663,10 +720,11 @@ class Escalation(_message.Message):
         measure: _builtins.str = ...,
         next_deadline: _deadline_pb2.Deadline | None = ...,
         next_measure: _builtins.str = ...,
+        rule: _deadline_pb2.RuleReference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["next_deadline", b"next_deadline"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["next_deadline", b"next_deadline", "rule", b"rule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "measure", b"measure", "next_deadline", b"next_deadline", "next_measure", b"next_measure"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "measure", b"measure", "next_deadline", b"next_deadline", "next_measure", b"next_measure", "rule", b"rule"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

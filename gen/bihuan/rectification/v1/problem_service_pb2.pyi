@@ -7,6 +7,7 @@ from bihuan.rectification.v1 import problem_pb2 as _problem_pb2
 from bihuan.types.v1 import evidence_pb2 as _evidence_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
@@ -644,16 +645,22 @@ class GetProblemRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The problem."""
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields to get (AIP-157), for example "name,next_step.deadline.due_date"; empty means all."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "read_mask", b"read_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -671,6 +678,7 @@ class ProblemFilter(_message.Message):
     OVERDUE_FIELD_NUMBER: _builtins.int
     DUE_BEFORE_FIELD_NUMBER: _builtins.int
     PROVISIONAL_FIELD_NUMBER: _builtins.int
+    COUNTED_INTO_YEAR_FIELD_NUMBER: _builtins.int
     enterprise: _builtins.str
     """Of this enterprise: unified social credit code."""
     district: _builtins.str
@@ -679,6 +687,8 @@ class ProblemFilter(_message.Message):
     """Overdue only."""
     provisional: _builtins.bool
     """With a provisional deadline only."""
+    counted_into_year: _builtins.int
+    """With a deadline that the calendar of this year may move: counted into it, or provisional."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_problem_pb2.State.ValueType]:
         """In one of these states."""
@@ -696,10 +706,11 @@ class ProblemFilter(_message.Message):
         overdue: _builtins.bool = ...,
         due_before: _timestamp_pb2.Timestamp | None = ...,
         provisional: _builtins.bool = ...,
+        counted_into_year: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "due_before", b"due_before", "enterprise", b"enterprise", "overdue", b"overdue", "provisional", b"provisional", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted_into_year", b"counted_into_year", "district", b"district", "due_before", b"due_before", "enterprise", b"enterprise", "overdue", b"overdue", "provisional", b"provisional", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -714,6 +725,7 @@ class ListProblemsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most this many; 0 means 50, at most 500. A page has 3 MiB at most, so it may hold fewer, but never
     none where there are more.
@@ -724,16 +736,21 @@ class ListProblemsRequest(_message.Message):
     def filter(self) -> Global___ProblemFilter:
         """Which problems."""
 
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """Which fields of each to get (AIP-157); empty means all."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         filter: Global___ProblemFilter | None = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -210,13 +210,15 @@ class ProblemServiceServicer:
 
     def ExpireDeadline(self, request, context):
         """Tells that a deadline's time has come. Harmless when it was met or moved: nothing is recorded.
+        FAILED_PRECONDITION with TOP_OF_LADDER when a rung was to follow and the ladder has none any more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RecountDeadlines(self, request, context):
-        """Counts provisional deadlines again with a calendar published since. Harmless when nothing moves.
+        """Counts deadlines again that are provisional, or counted into a year whose calendar was published.
+        One that has passed stays. Harmless when nothing moves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,9 +47,13 @@ class ProblemServiceStub:
     CloseProblem: _aio.UnaryUnaryMultiCallable[_problem_service_pb2.CloseProblemRequest, _problem_pb2.Problem]
     """Closes a problem whose rectification was effective."""
     ExpireDeadline: _aio.UnaryUnaryMultiCallable[_problem_service_pb2.ExpireDeadlineRequest, _problem_pb2.Problem]
-    """Tells that a deadline's time has come. Harmless when it was met or moved: nothing is recorded."""
+    """Tells that a deadline's time has come. Harmless when it was met or moved: nothing is recorded.
+    FAILED_PRECONDITION with TOP_OF_LADDER when a rung was to follow and the ladder has none any more.
+    """
     RecountDeadlines: _aio.UnaryUnaryMultiCallable[_problem_service_pb2.RecountDeadlinesRequest, _problem_pb2.Problem]
-    """Counts provisional deadlines again with a calendar published since. Harmless when nothing moves."""
+    """Counts deadlines again that are provisional, or counted into a year whose calendar was published.
+    One that has passed stays. Harmless when nothing moves.
+    """
     GetProblem: _aio.UnaryUnaryMultiCallable[_problem_service_pb2.GetProblemRequest, _problem_pb2.Problem]
     """Gets one problem."""
     ListProblems: _aio.UnaryUnaryMultiCallable[_problem_service_pb2.ListProblemsRequest, _problem_service_pb2.ListProblemsResponse]
@@ -157,7 +161,9 @@ class ProblemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _problem_service_pb2.ExpireDeadlineRequest,
         context: _aio.ServicerContext[_problem_service_pb2.ExpireDeadlineRequest, _abc.Awaitable[_problem_pb2.Problem]],
     ) -> _abc.Awaitable[_problem_pb2.Problem]:
-        """Tells that a deadline's time has come. Harmless when it was met or moved: nothing is recorded."""
+        """Tells that a deadline's time has come. Harmless when it was met or moved: nothing is recorded.
+        FAILED_PRECONDITION with TOP_OF_LADDER when a rung was to follow and the ladder has none any more.
+        """
 
     @_abc_1.abstractmethod
     def RecountDeadlines(
@@ -165,7 +171,9 @@ class ProblemServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _problem_service_pb2.RecountDeadlinesRequest,
         context: _aio.ServicerContext[_problem_service_pb2.RecountDeadlinesRequest, _abc.Awaitable[_problem_pb2.Problem]],
     ) -> _abc.Awaitable[_problem_pb2.Problem]:
-        """Counts provisional deadlines again with a calendar published since. Harmless when nothing moves."""
+        """Counts deadlines again that are provisional, or counted into a year whose calendar was published.
+        One that has passed stays. Harmless when nothing moves.
+        """
 
     @_abc_1.abstractmethod
     def GetProblem(
