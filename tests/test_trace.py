@@ -4,7 +4,6 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -13,7 +12,6 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from temporalio.client import Client
-from temporalio.common import SearchAttributeKey
 from temporalio.testing import WorkflowEnvironment
 
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
@@ -29,15 +27,6 @@ from workflows.temporal_client import connect
 from workflows.worker import worker
 
 TEMPORAL = Path(sys.executable).with_name("temporal")
-KEYS: list[SearchAttributeKey[Any]] = [
-    sa.STAGE,
-    sa.WAITING_FOR,
-    sa.ENTERPRISE,
-    sa.DISTRICT,
-    sa.RISK,
-    sa.DUE,
-    sa.OVERDUE,
-]
 SECONDS = 20
 PROBLEMS = "/bihuan.rectification.v1.ProblemService"
 NOTICES = "/bihuan.notification.v1.NotificationService"
@@ -70,7 +59,7 @@ def spans() -> Iterator[InMemorySpanExporter]:
 async def temporal() -> AsyncIterator[Client]:
     """A client of a real server, made as worker and relay make theirs."""
     async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(TEMPORAL), search_attributes=KEYS
+        dev_server_existing_path=str(TEMPORAL), search_attributes=sa.KEYS
     ) as env:
         yield await connect(env.client.service_client.config.target_host, env.client.namespace)
 

@@ -1,18 +1,25 @@
-"""What loops do to the world: gRPC commands, each with a request_id that no retry changes."""
+"""What loops do to the world: gRPC commands, each with a request_id that no retry changes.
+
+What goes to a loop and comes from it is small, whatever a problem has come to: Temporal keeps it all.
+"""
 
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import grpc.aio
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc import code_pb2
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ActivityError, ApplicationError
 
+from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
 from bihuan.notification.v1 import notice_pb2, notice_pb2_grpc
 from bihuan.rectification.v1 import problem_pb2, problem_service_pb2, problem_service_pb2_grpc
+from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding
 from rpc.causation import caused_by
 from rpc.client import status_of
+from workflows.problem_state import trim
 
 Answer = TypeVar("Answer")
 
@@ -26,11 +33,55 @@ NOT_RETRYABLE = frozenset(
         code_pb2.UNIMPLEMENTED,
     }
 )
+# The notice went out before, in other words: those of an earlier release.
+SENT_BEFORE = frozenset({"REQUEST_ID_REUSED", "ALREADY_EXISTS"})
+STANDING = FieldMask(
+    paths=[
+        "name",
+        "etag",
+        "state",
+        "title",
+        "severity",
+        "location.district",
+        "enterprise",
+        "reporter",
+        "round",
+        "next_step",
+        "overdue",
+        "escalation",
+    ]
+)
 
 
 def request_id(workflow_id: str, step: str) -> str:
     """The request_id of a step of a workflow: the same in every attempt and every replay."""
     return str(uuid5(NAMESPACE_URL, f"bihuan:{workflow_id}/{step}"))
+
+
+def reason_of(error: ActivityError) -> str:
+    """The stable reason for which a service refused; empty if it was not refused but failed."""
+    return error.cause.type or "" if isinstance(error.cause, ApplicationError) else ""
+
+
+def standing(problem: problem_pb2.Problem) -> ProblemStanding:
+    """What a loop needs to know of a problem."""
+    found = ProblemStanding(
+        name=problem.name,
+        version=int(problem.etag),
+        title=problem.title,
+        enterprise=problem.enterprise,
+        district=problem.location.district,
+        severity=problem.severity,
+        reporter=problem.reporter,
+        state=problem.state,
+        round=problem.round,
+        overdue=problem.overdue,
+        next_step=problem.next_step if problem.HasField("next_step") else None,
+        escalation=problem.escalation if problem.HasField("escalation") else None,
+    )
+    for deadline in (found.next_step.deadline, found.escalation.next_deadline):
+        trim(deadline)
+    return found
 
 
 class Activities:
@@ -46,7 +97,7 @@ class Activities:
             self.send_notice,
             self.get_problem,
             self.expire_deadline,
-            self.list_provisional,
+            self.list_counted,
             self.recount,
         ]
 
@@ -58,32 +109,32 @@ class Activities:
         return await _call(lambda: self._notices.SendNotice(request), cause)
 
     @activity.defn
-    async def get_problem(
-        self, request: problem_service_pb2.GetProblemRequest
-    ) -> problem_pb2.Problem:
-        """A problem as it stands."""
-        return await _call(lambda: self._problems.GetProblem(request), "")
+    async def get_problem(self, request: problem_service_pb2.GetProblemRequest) -> ProblemStanding:
+        """Where a problem stands."""
+        request.read_mask.CopyFrom(STANDING)
+        return standing(await _call(lambda: self._problems.GetProblem(request), ""))
 
     @activity.defn
     async def expire_deadline(
         self, request: problem_service_pb2.ExpireDeadlineRequest, cause: str
-    ) -> problem_pb2.Problem:
+    ) -> ProblemStanding:
         """Tells the service that a deadline's time has come; the service decides what that means."""
-        return await _call(lambda: self._problems.ExpireDeadline(request), cause)
+        return standing(await _call(lambda: self._problems.ExpireDeadline(request), cause))
 
     @activity.defn
-    async def list_provisional(
-        self, request: problem_service_pb2.ListProblemsRequest
-    ) -> problem_service_pb2.ListProblemsResponse:
-        """A page of problems with provisional deadlines."""
-        return await _call(lambda: self._problems.ListProblems(request), "")
+    async def list_counted(self, request: problem_service_pb2.ListProblemsRequest) -> RecountPage:
+        """A page of names of problems, as those with deadlines counted into a year."""
+        request.read_mask.CopyFrom(FieldMask(paths=["name"]))
+        page = await _call(lambda: self._problems.ListProblems(request), "")
+        names = [problem.name for problem in page.problems]
+        return RecountPage(problems=names, next_page_token=page.next_page_token)
 
     @activity.defn
     async def recount(
         self, request: problem_service_pb2.RecountDeadlinesRequest, cause: str
-    ) -> problem_pb2.Problem:
-        """Has a problem's provisional deadlines counted again."""
-        return await _call(lambda: self._problems.RecountDeadlines(request), cause)
+    ) -> ProblemStanding:
+        """Has a problem's deadlines counted again by a calendar published since."""
+        return standing(await _call(lambda: self._problems.RecountDeadlines(request), cause))
 
 
 async def _call(send: Callable[[], Awaitable[Answer]], cause: str) -> Answer:

@@ -1,16 +1,20 @@
 """What the loop of a problem knows, folded from events, and how an operator sees it."""
 
-from datetime import UTC, datetime
+from datetime import UTC
 
 from google.protobuf.message import Message
+from google.type.date_pb2 import Date
 from temporalio import workflow
 
 from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
+from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding as Standing
+from bihuan.types.v1.deadline_pb2 import Deadline
 from rules.clock import legal_date
 from workflows import search_attributes as sa
+from workflows.alarms import DUE, ESCALATE, REMIND, Alarm
 
 STAGES = {
     pb.STATE_REPORTED: "待核实",
@@ -51,15 +55,20 @@ EVENTS = {
 }
 
 
-def payload(event: Event) -> Message:
-    """The event as the message it carries. KeyError for a type this loop does not know."""
+def payload(event: Event) -> Message | None:
+    """The event as the message it carries; None if the relay could not deliver that, only that there
+    was one. KeyError for a type this loop does not know.
+    """
+    if not event.HasField("payload"):
+        return None
     return EVENTS[event.payload.TypeName()].FromString(event.payload.value)
 
 
-def fold(loop: Loop, event: Event, message: Message) -> None:
-    """Take `event` into `loop`, in place."""
-    loop.last_position = event.position
-    loop.last_event_id = event.id
+def fold(loop: Loop, version: int, message: Message | None) -> None:
+    """Take the event of this version into `loop`, in place, unless it knows better already."""
+    if message is None or version <= loop.version:
+        return
+    loop.version = version
     match message:
         case ev.ProblemReported():
             loop.title = message.title
@@ -88,18 +97,24 @@ def fold(loop: Loop, event: Event, message: Message) -> None:
             loop.state = pb.STATE_CLOSED
             loop.ClearField("next_step")
             loop.overdue = False
-        case ev.DeadlineMissed():
-            loop.overdue = True
     _follow(loop, message)
 
 
-def take_up(loop: Loop, problem: pb.Problem) -> None:
-    """Take what never changes from the problem itself."""
-    loop.title = problem.title
-    loop.enterprise.CopyFrom(problem.enterprise)
-    loop.district = problem.location.district
-    loop.severity = problem.severity
-    loop.reporter = problem.reporter
+def take_up(loop: Loop, standing: Standing) -> None:
+    """Take what the service says instead of what the loop knew."""
+    loop.version = standing.version
+    loop.title = standing.title
+    loop.enterprise.CopyFrom(standing.enterprise)
+    loop.district = standing.district
+    loop.severity = standing.severity
+    loop.reporter = standing.reporter
+    loop.state = standing.state
+    loop.round = standing.round
+    loop.overdue = standing.overdue
+    for part in ("next_step", "escalation"):
+        loop.ClearField(part)
+        if standing.HasField(part):
+            getattr(loop, part).CopyFrom(getattr(standing, part))
 
 
 def _follow(loop: Loop, message: Message) -> None:
@@ -109,14 +124,25 @@ def _follow(loop: Loop, message: Message) -> None:
         loop.overdue = step.overdue
         if message.HasField("next_step"):
             loop.next_step.CopyFrom(step)
+            trim(loop.next_step.deadline)
         else:
             loop.ClearField("next_step")
     if isinstance(message, ev.ProblemEscalated | ev.DeadlinesRecounted):
         loop.escalation.CopyFrom(message.escalation)
-    if isinstance(message, ev.RectificationSubmitted) and loop.state == pb.STATE_SUBMITTED:
+        trim(loop.escalation.next_deadline)
+    submitted = isinstance(message, ev.RectificationSubmitted) and loop.state == pb.STATE_SUBMITTED
+    if submitted or isinstance(message, ev.ProblemReopened | ev.ProblemClosed):
         loop.ClearField("escalation")
+    if loop.HasField("escalation") and not loop.overdue:
+        loop.escalation.ClearField("next_deadline")
     if isinstance(message, ev.ProblemEscalated):
         loop.escalation_count += 1
+
+
+def trim(deadline: Deadline) -> None:
+    """How it was counted is in the log; the loop only waits for it."""
+    if deadline.steps:
+        deadline.ClearField("steps")
 
 
 def show(loop: Loop) -> None:
@@ -134,6 +160,11 @@ def show(loop: Loop) -> None:
             sa.DUE.value_set(due) if pending else sa.DUE.value_unset(),
         ]
     )
+    show_details(loop)
+
+
+def show_details(loop: Loop) -> None:
+    """Show what no search attribute tells."""
     workflow.set_current_details(details(loop))
 
 
@@ -150,23 +181,42 @@ def details(loop: Loop) -> str:
         provisional = "（暂定，待次年节假日安排）" if deadline.provisional else ""
         lines += [
             f"- 等待：**{PARTIES[loop.next_step.party]}**",
-            f"- 期限：**{due_text(loop)}**{provisional}" + ("，**已逾期**" if loop.overdue else ""),
+            f"- 期限：**{day_text(deadline.due_date)}**{provisional}"
+            + ("，**已逾期**" if loop.overdue else ""),
             f"- 依据：{deadline.rule.citation}",
         ]
+        further = [
+            day for day in loop.next_step.open_deadlines if day.due_time != deadline.due_time
+        ]
+        if further:
+            lines.append("- 另有期限：" + "、".join(day_text(day.due_date) for day in further))
     if loop.escalation.level:
         lines.append(f"- 升级处置：第 {loop.escalation.level} 级 {loop.escalation.measure}")
     lines.append(f"- 提醒 {loop.reminder_count} 次，升级 {loop.escalation_count} 次")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_troubles(loop)])
 
 
-def due_text(loop: Loop) -> str:
-    """The last day in time, as a person writes it."""
-    due = loop.next_step.deadline.due_date
-    return f"{due.year}年{due.month}月{due.day}日"
+def _troubles(loop: Loop) -> list[str]:
+    """What an operator should look into."""
+    lines = [
+        f"- **服务未认可期限届满** `{each.alarm}`：已报 {each.attempts} 次，"
+        f"{each.not_before.ToDatetime(UTC):%Y-%m-%d %H:%M:%S} UTC 后再报"
+        for each in loop.put_off
+    ]
+    if loop.undelivered_notices:
+        lines.append(f"- **{loop.undelivered_notices} 份通知被拒收**，原因见失败的 send_notice")
+    return lines
 
 
-def alarm_summary(loop: Loop, kind: str, at: datetime) -> str:
+def day_text(day: Date) -> str:
+    """A day as a person writes it."""
+    return f"{day.year}年{day.month}月{day.day}日"
+
+
+def alarm_summary(loop: Loop, alarm: Alarm) -> str:
     """What a timer waits for, in a line."""
-    what = {"remind": "提醒", "due": "到期", "escalate": "升级"}[kind]
+    what = {REMIND: "提醒", DUE: "到期", ESCALATE: "升级"}[alarm.kind]
+    again = "再报" if any(each.alarm == alarm.key for each in loop.put_off) else ""
     step = pb.Step.Name(loop.next_step.step).removeprefix("STEP_").lower()
-    return f"{what} {step}（{PARTIES[loop.next_step.party]}）{legal_date(at)}"
+    party = PARTIES[loop.next_step.party]
+    return f"{again}{what} {step}（{party}）{legal_date(alarm.at)}"

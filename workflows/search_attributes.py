@@ -1,6 +1,7 @@
 """What operators filter loops by in the Temporal Web UI."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from temporalio.common import SearchAttributeKey
 
@@ -12,6 +13,15 @@ RISK = SearchAttributeKey.for_keyword("Risk")
 DUE = SearchAttributeKey.for_datetime("Due")
 OVERDUE = SearchAttributeKey.for_bool("Overdue")
 
+KEYS: Sequence[SearchAttributeKey[Any]] = (
+    STAGE,
+    WAITING_FOR,
+    ENTERPRISE,
+    DISTRICT,
+    RISK,
+    DUE,
+    OVERDUE,
+)
 # Name to type, as `temporal operator search-attribute create` takes them.
 SEARCH_ATTRIBUTES: Mapping[str, str] = {
     "Stage": "Keyword",

@@ -68,14 +68,17 @@ def _check_notices(sent: Sequence[Event], problems: Sequence[Sequence[Event]]) -
         rungs: Counter[tuple[int, int]] = Counter()
         for event in recorded:
             message = problem_state.payload(event)
+            assert message is not None
             if isinstance(message, ev.DeadlineMissed):
-                assert not loop.overdue, f"missed twice: {event}"
-            problem_state.fold(loop, event, message)
+                open_ = {id_ for day in loop.next_step.open_deadlines for id_ in day.deadline_ids}
+                assert set(message.deadline_ids) <= open_, f"missed twice: {event}"
+            problem_state.fold(loop, event.version, message)
             if isinstance(message, ev.ProblemEscalated):
                 rungs[loop.round, message.escalation.level] += 1
             drafts = problem_notices.on_event(loop, message)
             wanted.update(_key(event.id, draft) for draft in drafts)
-            remind_times[event.id] = len(loop.next_step.deadline.remind_times)
+            days = loop.next_step.open_deadlines
+            remind_times[event.id] = sum(len(day.remind_times) for day in days)
         assert all(count == 1 for count in rungs.values()), rungs
     messages = [
         (event.causation_id, notice_pb2.NoticeSent.FromString(event.payload.value))

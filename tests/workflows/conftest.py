@@ -1,4 +1,4 @@
-"""The time-skipping server: months pass in a moment."""
+"""The time-skipping server, where months pass in a moment, and a real one for what only that does."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from tests.workflows.relayed import Relayed, relayed_by
 from tests.workflows.town import Town, town
-from workflows.search_attributes import SEARCH_ATTRIBUTES
+from workflows.search_attributes import KEYS, SEARCH_ATTRIBUTES
 
 TEST_SERVER = Path(sys.executable).with_name("temporal-test-server")
+DEV_SERVER = Path(sys.executable).with_name("temporal")
+# A history this long is to be continued as new; a production server waits for thousands of events.
+LONG_HISTORY = 100
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +37,28 @@ async def skipping() -> AsyncIterator[WorkflowEnvironment]:
         yield env
 
 
+@pytest.fixture(scope="session")
+async def server() -> AsyncIterator[Client]:
+    """A client of a real server."""
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(DEV_SERVER),
+        search_attributes=KEYS,
+        dev_server_extra_args=[
+            "--dynamic-config-value",
+            f"limit.historyCount.suggestContinueAsNew={LONG_HISTORY}",
+        ],
+    ) as env:
+        yield env.client
+
+
 @pytest.fixture
 async def place(skipping: WorkflowEnvironment) -> AsyncIterator[Town]:
     async with town(skipping) as open_:
+        yield open_
+
+
+@pytest.fixture
+async def relayed(server: Client) -> AsyncIterator[Relayed]:
+    open_ = relayed_by(server)
+    async with open_.working():
         yield open_

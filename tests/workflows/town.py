@@ -11,6 +11,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
 from temporalio import activity
 from temporalio.client import WorkflowHandle
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
@@ -20,11 +21,14 @@ from bihuan.notification.v1 import notice_pb2
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
+from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding as Standing
+from bihuan.types.v1.deadline_pb2 import Deadline
 from rpc.errors import StatusError
 from rules import Clock, RuleBook, Rules, WorkingCalendar
 from services.rectification.evolve import evolve
 from services.rectification.model import decide
 from tests.bureau import item, report
+from workflows.activities import standing
 from workflows.problem_loop import ProblemLoop
 
 # Holidays move due dates, so each test begins on the same day in the same calendar, whenever it runs.
@@ -47,33 +51,39 @@ class Town:
     notices: list[notice_pb2.SendNoticeRequest] = field(default_factory=list)
     handle: WorkflowHandle[Any, Loop] | None = None
     clock_lag: timedelta = timedelta()
+    # Expiries as the service was told them, and recipients whose notices it refuses, with the reason.
+    expiries: list[str] = field(default_factory=list)
+    refusals: dict[str, str] = field(default_factory=dict)
     held: list[Event] | None = None
 
     async def begin(self, legal: datetime) -> None:
         """Legal time is `legal` now, and runs as the server's."""
         self.clock = Clock(legal, await self.env.get_current_time())
 
-    async def report(self) -> None:
+    async def report(self, reporter: str = "officer") -> None:
         """Report the problem and start its loop."""
         loop = Loop(problem=self.problem.name, clock=str(self.clock))
         self.handle = await self.env.client.start_workflow(
             ProblemLoop.run, loop, id=f"problem-loop/{uuid4()}", task_queue=self.queue
         )
-        await self.command(report())
+        await self.command(report(), reporter)
 
     async def command(self, command: Any, actor: str = "officer", twice: bool = False) -> None:
         """Carry out a command; every event reaches the loop, `twice` as a relay may send it."""
         now = await self.now() - self.clock_lag
         for event in decide(self.problem, command, actor, self.rules, now):
-            self.problem = evolve(self.problem, event)
-            self.events.append(event)
             self.position += 1
+            self.problem = evolve(self.problem, event)
+            self.problem.etag = str(self.position)
+            self.events.append(event)
             await self._signal(event, 2 if twice else 1)
 
     async def _signal(self, event: Message, times: int) -> None:
         payload = AnyMessage()
         payload.Pack(event)
-        signal = Event(position=self.position, id=str(uuid4()), payload=payload)
+        signal = Event(
+            position=self.position, version=self.position, id=str(uuid4()), payload=payload
+        )
         for _ in range(times):
             if self.held is not None:
                 self.held.append(signal)
@@ -94,6 +104,10 @@ class Town:
     async def sleep(self, days: float) -> None:
         """Let legal time pass."""
         await self.env.sleep(timedelta(days=days))
+
+    async def sleep_past(self, deadline: Deadline, more: timedelta) -> None:
+        """Let legal time pass until so much after the end of `deadline`."""
+        await self.env.sleep(deadline.due_time.ToDatetime(UTC) + more - await self.now())
 
     async def now(self) -> datetime:
         """Legal time."""
@@ -120,10 +134,12 @@ class Town:
             rpc_pb.VerifyProblemRequest(name=self.problem.name, result=result, reasons="核实")
         )
 
-    async def order(self, days: int = 10) -> None:
+    async def order(self, *days: int) -> None:
+        """Order an item for each limit, or one of ten days."""
+        items = [item(days=limit) for limit in days or (10,)]
         await self.command(
             rpc_pb.OrderRectificationRequest(
-                name=self.problem.name, items=[item(days=days)], legal_basis="生态环境法典"
+                name=self.problem.name, items=items, legal_basis="生态环境法典"
             )
         )
 
@@ -172,20 +188,24 @@ class Town:
     async def send_notice(
         self, request: notice_pb2.SendNoticeRequest, cause: str
     ) -> notice_pb2.Notice:
+        if reason := self.refusals.get(request.recipient):
+            raise ApplicationError("refused", type=reason, non_retryable=True)
         if request.request_id not in {notice.request_id for notice in self.notices}:
             self.notices.append(request)
         return notice_pb2.Notice()
 
     @activity.defn
-    async def expire_deadline(
-        self, request: rpc_pb.ExpireDeadlineRequest, cause: str
-    ) -> pb.Problem:
-        await self.command(request, "loop", twice=True)
-        return self.problem
+    async def expire_deadline(self, request: rpc_pb.ExpireDeadlineRequest, cause: str) -> Standing:
+        self.expiries.append(request.deadline_id)
+        try:
+            await self.command(request, "loop", twice=True)
+        except StatusError as error:
+            raise ApplicationError(str(error), type=error.reason, non_retryable=True) from error
+        return standing(self.problem)
 
     @activity.defn
-    async def get_problem(self, request: rpc_pb.GetProblemRequest) -> pb.Problem:
-        return self.problem
+    async def get_problem(self, request: rpc_pb.GetProblemRequest) -> Standing:
+        return standing(self.problem)
 
 
 @asynccontextmanager

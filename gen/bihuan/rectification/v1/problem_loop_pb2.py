@@ -22,16 +22,22 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from bihuan.feed.v1 import feed_service_pb2 as bihuan_dot_feed_dot_v1_dot_feed__service__pb2
 from bihuan.rectification.v1 import problem_pb2 as bihuan_dot_rectification_dot_v1_dot_problem__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*bihuan/rectification/v1/problem_loop.proto\x12\x17\x62ihuan.rectification.v1\x1a%bihuan/rectification/v1/problem.proto\"\x81\x04\n\x0bProblemLoop\x12\x0f\n\x07problem\x18\x01 \x01(\t\x12\r\n\x05\x63lock\x18\x02 \x01(\t\x12\x15\n\rlast_position\x18\x03 \x01(\x03\x12\x15\n\rlast_event_id\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x37\n\nenterprise\x18\x06 \x01(\x0b\x32#.bihuan.rectification.v1.Enterprise\x12\x10\n\x08\x64istrict\x18\x07 \x01(\t\x12\x33\n\x08severity\x18\x08 \x01(\x0e\x32!.bihuan.rectification.v1.Severity\x12\x10\n\x08reporter\x18\t \x01(\t\x12-\n\x05state\x18\n \x01(\x0e\x32\x1e.bihuan.rectification.v1.State\x12\x34\n\tnext_step\x18\x0b \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x0f\n\x07overdue\x18\x0c \x01(\x08\x12\x37\n\nescalation\x18\r \x01(\x0b\x32#.bihuan.rectification.v1.Escalation\x12\x13\n\x0brung_alarms\x18\x0e \x03(\t\x12\x16\n\x0ereminder_count\x18\x0f \x01(\x05\x12\x18\n\x10\x65scalation_count\x18\x10 \x01(\x05\x12\r\n\x05round\x18\x11 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*bihuan/rectification/v1/problem_loop.proto\x12\x17\x62ihuan.rectification.v1\x1a!bihuan/feed/v1/feed_service.proto\x1a%bihuan/rectification/v1/problem.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x05\n\x0bProblemLoop\x12\x0f\n\x07problem\x18\x01 \x01(\t\x12\r\n\x05\x63lock\x18\x02 \x01(\t\x12\x15\n\rlast_position\x18\x03 \x01(\x03\x12\x15\n\rlast_event_id\x18\x04 \x01(\t\x12\r\n\x05title\x18\x05 \x01(\t\x12\x37\n\nenterprise\x18\x06 \x01(\x0b\x32#.bihuan.rectification.v1.Enterprise\x12\x10\n\x08\x64istrict\x18\x07 \x01(\t\x12\x33\n\x08severity\x18\x08 \x01(\x0e\x32!.bihuan.rectification.v1.Severity\x12\x10\n\x08reporter\x18\t \x01(\t\x12-\n\x05state\x18\n \x01(\x0e\x32\x1e.bihuan.rectification.v1.State\x12\x34\n\tnext_step\x18\x0b \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x0f\n\x07overdue\x18\x0c \x01(\x08\x12\x37\n\nescalation\x18\r \x01(\x0b\x32#.bihuan.rectification.v1.Escalation\x12\x13\n\x0brung_alarms\x18\x0e \x03(\t\x12\x16\n\x0ereminder_count\x18\x0f \x01(\x05\x12\x18\n\x10\x65scalation_count\x18\x10 \x01(\x05\x12\r\n\x05round\x18\x11 \x01(\x05\x12\x0f\n\x07version\x18\x12 \x01(\x03\x12\x1b\n\x13undelivered_notices\x18\x13 \x01(\x05\x12\x30\n\x07put_off\x18\x14 \x03(\x0b\x32\x1f.bihuan.rectification.v1.PutOff\x12&\n\x07pending\x18\x15 \x03(\x0b\x32\x15.bihuan.feed.v1.Event\x12\x14\n\x0ctold_version\x18\x16 \x01(\x03\"Y\n\x06PutOff\x12\r\n\x05\x61larm\x18\x01 \x01(\t\x12.\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\"\x8f\x03\n\x0fProblemStanding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\r\n\x05title\x18\x03 \x01(\t\x12\x37\n\nenterprise\x18\x04 \x01(\x0b\x32#.bihuan.rectification.v1.Enterprise\x12\x10\n\x08\x64istrict\x18\x05 \x01(\t\x12\x33\n\x08severity\x18\x06 \x01(\x0e\x32!.bihuan.rectification.v1.Severity\x12\x10\n\x08reporter\x18\x07 \x01(\t\x12-\n\x05state\x18\x08 \x01(\x0e\x32\x1e.bihuan.rectification.v1.State\x12\r\n\x05round\x18\t \x01(\x05\x12\x34\n\tnext_step\x18\n \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x0f\n\x07overdue\x18\x0b \x01(\x08\x12\x37\n\nescalation\x18\x0c \x01(\x0b\x32#.bihuan.rectification.v1.Escalationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bihuan.rectification.v1.problem_loop_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROBLEMLOOP']._serialized_start=111
-  _globals['_PROBLEMLOOP']._serialized_end=624
+  _globals['_PROBLEMLOOP']._serialized_start=179
+  _globals['_PROBLEMLOOP']._serialized_end=850
+  _globals['_PUTOFF']._serialized_start=852
+  _globals['_PUTOFF']._serialized_end=941
+  _globals['_PROBLEMSTANDING']._serialized_start=944
+  _globals['_PROBLEMSTANDING']._serialized_end=1343
 # @@protoc_insertion_point(module_scope)
