@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
 from opentelemetry import trace
 from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -16,13 +17,14 @@ from temporalio.service import RPCError, RPCStatusCode
 from bihuan.feed.v1.feed_service_pb2 import Event
 from eventstore import EventStore, Filter, RecordedEvent, Subscription, engine_for
 from rpc.telemetry import context_from, current_traceparent
-from workflows.routes import CATEGORIES, Route, route
+from workflows.routes import CATEGORIES, Route, UnknownEventType, parked, route
 from workflows.temporal_client import TASK_QUEUE, connect
 
 log = logging.getLogger(__name__)
 tracer = trace.get_tracer("bihuan.relay")
 RETRY_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED})
+REFUSALS = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED})
+TOO_LARGE = "larger than max"  # what gRPC says of a message; else it means too many, for now
 
 
 @dataclass(frozen=True)
@@ -72,21 +74,18 @@ class Relay:
             await self.deliver(event)
 
     async def deliver(self, recorded: RecordedEvent) -> None:
-        """Deliver one event, however long Temporal is away."""
-        event = _event(recorded)
-        to = route(event, self._clock)
-        if to is None:
-            return
-        attempt = 0
+        """Deliver one event, however long Temporal is away; what it refuses for good is parked.
+
+        An event of a type that this build does not know waits for another build: order is kept.
+        """
+        event, attempt = _event(recorded), 0
         while True:
             try:
                 with _trace_of(recorded):
                     event.traceparent = current_traceparent()
-                    await self._send(to, event)
+                    await self._deliver(event)
                 return
-            except RPCError as error:
-                if error.status in PERMANENT:
-                    raise
+            except (RPCError, UnknownEventType) as error:
                 delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
                 log.warning(
                     "event %d not delivered, again in %ss: %s", event.position, delay, error
@@ -94,10 +93,42 @@ class Relay:
                 attempt += 1
                 await asyncio.sleep(delay)
 
+    async def _deliver(self, event: Event) -> None:
+        try:
+            if to := route(event, self._clock):
+                await self._deliver_or_park(to, event)
+        except DecodeError as error:
+            await self._park(event, f"its payload cannot be read: {error}")
+
+    async def _deliver_or_park(self, to: Route, event: Event) -> None:
+        try:
+            await self._send(to, event)
+        except RPCError as error:
+            if not _refused(error):
+                raise
+            await self._park(event, error.message)
+            if to.signal:
+                await self._mention(to, event)
+
+    async def _park(self, event: Event, reason: str) -> None:
+        """Leave the event to an operator. RPCError if even that cannot be."""
+        to = parked(event, reason)
+        log.error("event %d is parked as %s: %s", event.position, to.workflow_id, reason)
+        await self._send(to, event)
+
+    async def _mention(self, to: Route, event: Event) -> None:
+        """Tell the loop that there was an event: it reads from the service what that did."""
+        bare = Event()
+        bare.CopyFrom(event)
+        bare.ClearField("payload")
+        try:
+            await self._send(to, bare)
+        except RPCError as error:
+            if not _refused(error):
+                raise
+            log.error("%s cannot be told of event %d: %s", to.workflow_id, event.position, error)
+
     async def _send(self, to: Route, event: Event) -> None:
-        if to.workflow is None:
-            await self._signal(to, event)
-            return
         try:
             await self._client.start_workflow(
                 to.workflow,
@@ -112,13 +143,11 @@ class Relay:
         except WorkflowAlreadyStartedError:
             log.info("event %d was delivered before: %s", event.position, to.workflow_id)
 
-    async def _signal(self, to: Route, event: Event) -> None:
-        try:
-            await self._client.get_workflow_handle(to.workflow_id).signal(to.signal or "", event)
-        except RPCError as error:
-            if error.status != RPCStatusCode.NOT_FOUND:
-                raise
-            log.info("event %d comes after the end of %s", event.position, to.workflow_id)
+
+def _refused(error: RPCError) -> bool:
+    """Whether Temporal would refuse it however often it is asked."""
+    too_large = error.status == RPCStatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in error.message
+    return error.status in REFUSALS or too_large
 
 
 def _event(recorded: RecordedEvent) -> Event:

@@ -4,68 +4,97 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf import descriptor_pool, message_factory
+from google.protobuf.message import Message
 from temporalio.common import WorkflowIDReusePolicy
 
 from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
 from bihuan.calendar.v1.calendar_service_pb2 import CalendarPublished
 from bihuan.feed.v1.feed_service_pb2 import Event
+from bihuan.feed.v1.undelivered_event_pb2 import UndeliveredEvent as Undelivered
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 
 
+class UnknownEventType(LookupError):
+    """A newer release recorded it. To leave it out would lose it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"this build does not know {name}: upgrade it")
+
+
 @dataclass(frozen=True)
 class Route:
-    """Where an event goes: it starts `workflow` with `argument` if given, and signals it if `signal`."""
+    """Where an event goes: to a running workflow as `signal`, if it takes any; else it starts one.
+
+    reuse: when a workflow that has ended gives way to a new one.
+    """
 
     workflow_id: str
+    workflow: str
+    argument: Any
+    summary: str
     signal: str | None = None
-    workflow: str | None = None
-    argument: Any = None
-    summary: str = ""
     reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE
 
 
 def route(event: Event, clock: str) -> Route | None:
-    """The route of `event`, or None if no loop wants it. `clock` is rules.Clock as text."""
-    category = event.stream.partition("-")[0]
-    to = CATEGORIES.get(category)
-    return to(event, clock) if to else None
+    """The route of `event`, or None if no loop wants it. `clock` is rules.Clock as text.
+
+    Raises UnknownEventType, and DecodeError if the payload is not what its type says.
+    """
+    to = CATEGORIES.get(event.stream.partition("-")[0])
+    return to(event, _message(event), clock) if to else None
 
 
-def _problem(event: Event, clock: str) -> Route:
-    problem = event.stream.removeprefix("rectification.problem-")
-    workflow_id = f"problem-loop/{problem}"
-    loop = Loop(problem=f"problems/{problem}", clock=clock)
-    match event.payload.TypeName():
-        case ev.ProblemReported.DESCRIPTOR.full_name:
-            reported = ev.ProblemReported.FromString(event.payload.value)
-            summary = f"{reported.enterprise.display_name}：{reported.title}"
-            return Route(workflow_id, "event", "ProblemLoop", loop, summary)
-        case ev.ProblemReopened.DESCRIPTOR.full_name:
-            # After closure the old loop has ended, and a new one takes up the case.
-            return Route(
-                workflow_id,
-                "event",
-                "ProblemLoop",
-                loop,
-                "重新整改",
-                WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            )
-        case _:
-            return Route(workflow_id, "event")
-
-
-def _calendar(event: Event, _: str) -> Route:
-    published = CalendarPublished.FromString(event.payload.value)
+def parked(event: Event, reason: str) -> Route:
+    """Where an event goes that cannot go where it should."""
+    name = event.payload.TypeName()
     return Route(
-        f"calendar-recount/{event.id}",
-        workflow="CalendarRecount",
-        argument=Recount(year=published.year, event_id=event.id),
-        summary=f"{published.year}年节假日安排公布，重算暂定期限",
+        f"undelivered/{event.id}",
+        "UndeliveredEvent",
+        Undelivered(
+            position=event.position, id=event.id, stream=event.stream, type=name, reason=reason
+        ),
+        f"未送达：{name.rpartition('.')[2]}",
     )
 
 
-CATEGORIES: Mapping[str, Callable[[Event, str], Route]] = {
+def _problem(event: Event, message: Message, clock: str) -> Route:
+    problem = event.stream.removeprefix("rectification.problem-")
+    loop = Loop(problem=f"problems/{problem}", clock=clock)
+    # A loop that was ended from outside is taken up again; one that came to its end is not, until the
+    # problem is reopened.
+    summary, reuse = f"续办 {loop.problem}", WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+    match message:
+        case ev.ProblemReported():
+            summary = f"{message.enterprise.display_name}：{message.title}"
+        case ev.ProblemReopened():
+            summary, reuse = "重新整改", WorkflowIDReusePolicy.ALLOW_DUPLICATE
+    return Route(f"problem-loop/{problem}", "ProblemLoop", loop, summary, "event", reuse)
+
+
+def _calendar(event: Event, message: Message, _: str) -> Route | None:
+    if not isinstance(message, CalendarPublished):
+        return None
+    return Route(
+        f"calendar-recount/{event.id}",
+        "CalendarRecount",
+        Recount(year=message.year, event_id=event.id),
+        f"{message.year}年节假日安排公布，重算期限",
+    )
+
+
+def _message(event: Event) -> Message:
+    name = event.payload.TypeName()
+    try:
+        descriptor = descriptor_pool.Default().FindMessageTypeByName(name)
+    except KeyError as error:
+        raise UnknownEventType(name) from error
+    return message_factory.GetMessageClass(descriptor).FromString(event.payload.value)
+
+
+CATEGORIES: Mapping[str, Callable[[Event, Message, str], Route | None]] = {
     "rectification.problem": _problem,
     "calendar.year": _calendar,
 }

@@ -13,8 +13,9 @@ from workflows.activities import Activities
 from workflows.calendar_recount import CalendarRecount
 from workflows.problem_loop import ProblemLoop
 from workflows.temporal_client import TASK_QUEUE, connect
+from workflows.undelivered_event import UndeliveredEvent
 
-WORKFLOWS = [ProblemLoop, CalendarRecount]
+WORKFLOWS = [ProblemLoop, CalendarRecount, UndeliveredEvent]
 
 
 @dataclass(frozen=True)
