@@ -1,6 +1,6 @@
 """What the loop of a problem knows, folded from events, and how an operator sees it."""
 
-from datetime import UTC
+from datetime import UTC, timedelta
 
 from google.protobuf.message import Message
 from google.type.date_pb2 import Date
@@ -16,6 +16,7 @@ from rules.clock import legal_date
 from workflows import search_attributes as sa
 from workflows.alarms import DUE, ESCALATE, REMIND, Alarm
 
+SECOND = timedelta(seconds=1)
 STAGES = {
     pb.STATE_REPORTED: "待核实",
     pb.STATE_UNFOUNDED: "不属实",
@@ -157,7 +158,8 @@ def show(loop: Loop) -> None:
             sa.DISTRICT.value_set(loop.district),
             sa.RISK.value_set(RISKS[loop.severity]),
             sa.OVERDUE.value_set(loop.overdue),
-            sa.DUE.value_set(due) if pending else sa.DUE.value_unset(),
+            # Its last second: the instant itself is the next day's midnight in Shanghai.
+            sa.DUE.value_set(due - SECOND) if pending else sa.DUE.value_unset(),
         ]
     )
     show_details(loop)

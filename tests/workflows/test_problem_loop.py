@@ -6,8 +6,9 @@ from bihuan.notification.v1 import notice_pb2 as nb
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
-from rules import RuleBook, Rules, YearCalendar
+from rules import RuleBook, Rules, YearCalendar, as_date, legal_date
 from tests.workflows.town import Town
+from workflows import search_attributes as sa
 from workflows.problem_state import details
 
 NEW_YEAR_2027 = YearCalendar(year=2027, holidays={date(2027, 1, 1): "元旦"}, source="test")
@@ -55,6 +56,17 @@ async def test_an_unfounded_report_ends_the_loop_and_tells_the_reporter(place: T
     loop = await place.result()
     assert loop.state == pb.STATE_UNFOUNDED
     assert place.sent("INFORMATION") == ["officers/officer"]
+
+
+async def test_an_operator_in_shanghai_reads_the_last_day_in_time_as_due(place: Town) -> None:
+    await place.report()
+    await place.sleep(0.01)
+    assert place.handle
+    shown = (await place.handle.describe()).typed_search_attributes.get(sa.DUE)
+    assert shown
+    due = place.problem.next_step.deadline
+    assert legal_date(shown) == as_date(due.due_date)
+    assert shown < due.due_time.ToDatetime(UTC)
 
 
 async def test_a_returned_submission_is_awaited_again(place: Town) -> None:
