@@ -1,12 +1,13 @@
 """Loads an aggregate of twenty events, as a service does before it decides."""
 
 import time
+from typing import get_args
 from uuid import uuid4
 
 from bihuan.notification.v1 import notice_pb2 as pb
 from eventstore import EventStore, Metadata, NewEvent, engine_for
 from services.aggregate import Aggregate, Commands
-from services.notification.model import evolve
+from services.notification.model import Event, evolve
 
 
 async def _nowhere(*_: object) -> None:
@@ -15,7 +16,11 @@ async def _nowhere(*_: object) -> None:
 
 # Small on purpose, as the peer's is: what is measured is the way from the log to the state.
 NOTICE = Aggregate(
-    category="shop.notice", blank=lambda name: pb.Notice(name=name), evolve=evolve, project=_nowhere
+    category="shop.notice",
+    blank=lambda name: pb.Notice(name=name),
+    evolve=evolve,
+    events=get_args(Event),
+    project=_nowhere,
 )
 
 

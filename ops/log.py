@@ -118,12 +118,12 @@ def as_line(event: RecordedEvent) -> str:
 def payload(event: RecordedEvent) -> Any:
     """The payload as plain data; its bytes in hexadecimal if this build does not know its type."""
     from services import app
-    from services.aggregate import decode
+    from services.events import UnknownEvent, parse
 
     assert app  # its imports define every event
     try:
-        return json_format.MessageToDict(decode(event.type, event.data))
-    except KeyError:
+        return json_format.MessageToDict(parse(event.type, event.data))
+    except UnknownEvent:
         return {"unknownType": event.type, "hex": event.data.hex()}
 
 

@@ -125,6 +125,7 @@ def _temporal(address: str) -> _Need:
 
 def _until_told(name: str, settings: Settings, body: Body, need: _Need) -> None:
     from rpc import telemetry
+    from services.events import UnknownEvent
 
     make(settings.home, "run")
     ready_file = settings.home / "run" / f"{name}.ready"
@@ -141,6 +142,8 @@ def _until_told(name: str, settings: Settings, body: Body, need: _Need) -> None:
         if ready_file.exists():  # it had started
             raise
         raise Unreachable(_told(need, error)) from error
+    except UnknownEvent as error:
+        raise LogRefused(str(error)) from error
     finally:
         ready_file.unlink(missing_ok=True)
         traces.shutdown()

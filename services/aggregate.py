@@ -8,20 +8,27 @@ out again from the start.
 import asyncio
 import hashlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventstore import EventStore, Metadata, NewEvent, RequestReused, WrongExpectedVersion
+from eventstore import (
+    EventStore,
+    Metadata,
+    NewEvent,
+    RecordedEvent,
+    RequestReused,
+    WrongExpectedVersion,
+)
 from rpc.causation import current_causation
 from rpc.errors import StatusError, aborted, already_exists, invalid_argument, not_found
 from rpc.identity import current_identity
 from rpc.telemetry import current_traceparent
+from services.events import read
 
 # An event goes to its loop as JSON, several times its size, in a message of at most 2 MB.
 MOST_EVENT_BYTES = 256 << 10
@@ -47,12 +54,14 @@ class Aggregate(Generic[State]):
     """One kind of aggregate.
 
     category: stream category, for example "rectification.problem"; blank: the state before the first
-    event, its name set; evolve: pure; project: writes what queries need, in the append's transaction.
+    event, its name set; evolve: pure; events: all that it folds, newest versions only; project: writes
+    what queries need of the state, and of nothing else, in the append's transaction.
     """
 
     category: str
     blank: Callable[[str], State]
     evolve: Callable[[State, Any], State]
+    events: tuple[type[Message], ...]
     project: Callable[[AsyncConnection, State], Awaitable[None]]
     # The UUID of a resource name; that of a calendar, say, is not in the name itself.
     key: Callable[[str], UUID] = lambda name: UUID(name.rpartition("/")[2])
@@ -60,6 +69,17 @@ class Aggregate(Generic[State]):
     def stream(self, name: str) -> str:
         """The stream of the resource `name`."""
         return f"{self.category}-{self.key(name)}"
+
+    def fold(self, state: State, recorded: Iterable[RecordedEvent]) -> State:
+        """The state after `recorded`, events that follow on `state`. Raises UnknownEvent."""
+        version = 0
+        for event in recorded:
+            version = event.version
+            for message in read(event.type, event.data, event.stream, version, known=self.events):
+                state = self.evolve(state, message)
+        if version:
+            state.etag = str(version)
+        return state
 
 
 class Commands(Generic[State]):
@@ -170,19 +190,9 @@ class Commands(Generic[State]):
 
     async def load(self, conn: AsyncConnection, name: str) -> tuple[State, int]:
         """The state of `name` and its version; the blank state and 0 if there is none."""
-        state, version = self._aggregate.blank(name), 0
-        for recorded in await self._store.load(conn, self._aggregate.stream(name)):
-            state = self._aggregate.evolve(state, decode(recorded.type, recorded.data))
-            version = recorded.version
-        if version:
-            state.etag = str(version)
-        return state, version
-
-
-def decode(type_name: str, data: bytes) -> Message:
-    """An event as a message. KeyError if no module loaded defines `type_name`."""
-    descriptor = descriptor_pool.Default().FindMessageTypeByName(type_name)
-    return message_factory.GetMessageClass(descriptor).FromString(data)
+        recorded = await self._store.load(conn, self._aggregate.stream(name))
+        state = self._aggregate.fold(self._aggregate.blank(name), recorded)
+        return state, recorded[-1].version if recorded else 0
 
 
 def _new(event: Message) -> NewEvent:

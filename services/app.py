@@ -13,13 +13,14 @@ from bihuan.notification.v1 import notice_pb2, notice_pb2_grpc
 from bihuan.rectification.v1 import problem_service_pb2, problem_service_pb2_grpc
 from eventstore import EventStore, engine_for, is_unavailable
 from eventstore import migrate as migrate_schemas
-from rpc.errors import StatusError, unavailable
+from rpc.errors import StatusError, failed_precondition, unavailable
 from rpc.identity import TokenVerifier
 from rpc.permissions import ROLES_FILE, Permissions
 from rpc.server import Server, Service
 from rules import Clock, RuleBook
 from services.calendar.service import CalendarService
 from services.calendar.shelf import CalendarShelf
+from services.events import UnknownEvent
 from services.evidence.files import MOST_BYTES, EvidenceFiles
 from services.evidence.service import MOST_SECONDS, EvidenceService
 from services.feed.service import FeedService
@@ -138,4 +139,13 @@ def _services(
 def _translate(error: Exception) -> StatusError | None:
     if is_unavailable(error):
         return unavailable("DATABASE_UNAVAILABLE", "the event store is away for now; try again")
+    if isinstance(error, UnknownEvent):
+        # Not UNIMPLEMENTED: the method is there, and this is mended by a newer build, not by the caller.
+        return failed_precondition(
+            "UNKNOWN_EVENT",
+            str(error),
+            type=error.type,
+            stream=error.stream,
+            version=str(error.version),
+        )
     return None

@@ -51,6 +51,8 @@ STANDING = FieldMask(
         "escalation",
     ]
 )
+# Once the service is upgraded, the same call succeeds: the loop waits for that.
+MENDED_BY_UPGRADE = frozenset({"UNKNOWN_EVENT"})
 
 
 def request_id(workflow_id: str, step: str) -> str:
@@ -148,5 +150,5 @@ async def _call(send: Callable[[], Awaitable[Answer]], cause: str) -> Answer:
         raise ApplicationError(
             str(status),
             type=status.reason or code_pb2.Code.Name(status.code),
-            non_retryable=status.code in NOT_RETRYABLE,
+            non_retryable=status.code in NOT_RETRYABLE and status.reason not in MENDED_BY_UPGRADE,
         ) from error

@@ -83,16 +83,16 @@ class ProblemLoop:
         """Take an event in and tell whoever must know. What an earlier loop told already is told
         again with the same request_id, and so is not sent twice.
         """
-        message = problem_state.payload(event)
+        messages = problem_state.payloads(event)
         self._loop.last_position, self._loop.last_event_id = event.position, event.id
         self._loop.told_version = event.version
-        if message is None or event.version > self._loop.version + 1:
+        if not messages or event.version > self._loop.version + 1:
             await self._take_up()
-        problem_state.fold(self._loop, event.version, message)
+        problem_state.fold(self._loop, event.version, messages)
         problem_state.show(self._loop)
-        if message is not None:
-            drafts = notices.on_event(self._loop, message)
-            await self._tell(drafts, str(event.position), event.traceparent)
+        for number, message in enumerate(messages):
+            step = f"{event.position}.{number}" if number else str(event.position)
+            await self._tell(notices.on_event(self._loop, message), step, event.traceparent)
 
     async def _take_up(self) -> None:
         """Learn what was not told: to an earlier loop of the problem, or to none at all."""

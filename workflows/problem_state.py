@@ -1,5 +1,6 @@
 """What the loop of a problem knows, folded from events, and how an operator sees it."""
 
+from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 from google.protobuf.message import Message
@@ -13,6 +14,7 @@ from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding as Standing
 from bihuan.types.v1.deadline_pb2 import Deadline
 from rules.clock import legal_date
+from services.events import read
 from workflows import search_attributes as sa
 from workflows.alarms import DUE, ESCALATE, REMIND, Alarm
 
@@ -36,40 +38,43 @@ PARTIES = {
     pb.PARTY_ASSESSOR: "评估人员",
 }
 RISKS = {pb.SEVERITY_MINOR: "轻微", pb.SEVERITY_GENERAL: "一般", pb.SEVERITY_SERIOUS: "严重"}
-EVENTS = {
-    message.DESCRIPTOR.full_name: message
-    for message in (
-        ev.ProblemReported,
-        ev.ProblemVerified,
-        ev.RectificationOrdered,
-        ev.RectificationExtended,
-        ev.RectificationSubmitted,
-        ev.RectificationAccepted,
-        ev.RectificationReturned,
-        ev.ProblemAssessed,
-        ev.ProblemReopened,
-        ev.DeadlineMissed,
-        ev.ProblemEscalated,
-        ev.DeadlinesRecounted,
-        ev.ProblemClosed,
-    )
-}
+EVENTS: tuple[type[Message], ...] = (
+    ev.ProblemReported,
+    ev.ProblemVerified,
+    ev.RectificationOrdered,
+    ev.RectificationExtended,
+    ev.RectificationSubmitted,
+    ev.RectificationAccepted,
+    ev.RectificationReturned,
+    ev.ProblemAssessed,
+    ev.ProblemReopened,
+    ev.DeadlineMissed,
+    ev.ProblemEscalated,
+    ev.DeadlinesRecounted,
+    ev.ProblemClosed,
+)
 
 
-def payload(event: Event) -> Message | None:
-    """The event as the message it carries; None if the relay could not deliver that, only that there
-    was one. KeyError for a type this loop does not know.
+def payloads(event: Event) -> tuple[Message, ...]:
+    """What the event says, as messages of today; nothing if the relay could not deliver that, only that
+    there was one. UnknownEvent for one this loop does not know.
     """
     if not event.HasField("payload"):
-        return None
-    return EVENTS[event.payload.TypeName()].FromString(event.payload.value)
+        return ()
+    carried, at = event.payload, (event.stream, event.version, event.position)
+    return read(carried.TypeName(), carried.value, *at, known=EVENTS)
 
 
-def fold(loop: Loop, version: int, message: Message | None) -> None:
+def fold(loop: Loop, version: int, messages: Sequence[Message]) -> None:
     """Take the event of this version into `loop`, in place, unless it knows better already."""
-    if message is None or version <= loop.version:
+    if not messages or version <= loop.version:
         return
     loop.version = version
+    for message in messages:
+        _fold(loop, message)
+
+
+def _fold(loop: Loop, message: Message) -> None:
     match message:
         case ev.ProblemReported():
             loop.title = message.title

@@ -17,7 +17,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from bihuan.feed.v1.feed_service_pb2 import Event
 from eventstore import EventStore, Filter, RecordedEvent, Subscription, engine_for
 from rpc.telemetry import context_from, current_traceparent
-from workflows.routes import CATEGORIES, Route, UnknownEventType, parked, route
+from services.events import UnknownEvent
+from workflows.routes import CATEGORIES, Route, parked, route
 from workflows.temporal_client import TASK_QUEUE, connect
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class Relay:
                     event.traceparent = current_traceparent()
                     await self._deliver(event)
                 return
-            except (RPCError, UnknownEventType) as error:
+            except (RPCError, UnknownEvent) as error:
                 delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
                 log.warning(
                     "event %d not delivered, again in %ss: %s", event.position, delay, error

@@ -1,10 +1,9 @@
 """Which event starts or signals which loop."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 from temporalio.common import WorkflowIDReusePolicy
 
@@ -14,13 +13,7 @@ from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.feed.v1.undelivered_event_pb2 import UndeliveredEvent as Undelivered
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
-
-
-class UnknownEventType(LookupError):
-    """A newer release recorded it. To leave it out would lose it."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"this build does not know {name}: upgrade it")
+from services.events import read
 
 
 @dataclass(frozen=True)
@@ -41,10 +34,10 @@ class Route:
 def route(event: Event, clock: str) -> Route | None:
     """The route of `event`, or None if no loop wants it. `clock` is rules.Clock as text.
 
-    Raises UnknownEventType, and DecodeError if the payload is not what its type says.
+    Raises UnknownEvent, and DecodeError if the payload is not what its type says.
     """
     to = CATEGORIES.get(event.stream.partition("-")[0])
-    return to(event, _message(event), clock) if to else None
+    return to(event, _messages(event), clock) if to else None
 
 
 def parked(event: Event, reason: str) -> Route:
@@ -60,41 +53,40 @@ def parked(event: Event, reason: str) -> Route:
     )
 
 
-def _problem(event: Event, message: Message, clock: str) -> Route:
+def _problem(event: Event, messages: Sequence[Message], clock: str) -> Route:
     problem = event.stream.removeprefix("rectification.problem-")
     loop = Loop(problem=f"problems/{problem}", clock=clock)
     # A loop that was ended from outside is taken up again; one that came to its end is not, until the
     # problem is reopened.
     summary, reuse = f"续办 {loop.problem}", WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
-    match message:
-        case ev.ProblemReported():
-            summary = f"{message.enterprise.display_name}：{message.title}"
-        case ev.ProblemReopened():
-            summary, reuse = "重新整改", WorkflowIDReusePolicy.ALLOW_DUPLICATE
+    for message in messages:
+        match message:
+            case ev.ProblemReported():
+                summary = f"{message.enterprise.display_name}：{message.title}"
+            case ev.ProblemReopened():
+                summary, reuse = "重新整改", WorkflowIDReusePolicy.ALLOW_DUPLICATE
     return Route(f"problem-loop/{problem}", "ProblemLoop", loop, summary, "event", reuse)
 
 
-def _calendar(event: Event, message: Message, _: str) -> Route | None:
-    if not isinstance(message, CalendarPublished):
+def _calendar(event: Event, messages: Sequence[Message], _: str) -> Route | None:
+    published = [message for message in messages if isinstance(message, CalendarPublished)]
+    if not published:
         return None
+    year = published[0].year
     return Route(
         f"calendar-recount/{event.id}",
         "CalendarRecount",
-        Recount(year=message.year, event_id=event.id),
-        f"{message.year}年节假日安排公布，重算期限",
+        Recount(year=year, event_id=event.id),
+        f"{year}年节假日安排公布，重算期限",
     )
 
 
-def _message(event: Event) -> Message:
-    name = event.payload.TypeName()
-    try:
-        descriptor = descriptor_pool.Default().FindMessageTypeByName(name)
-    except KeyError as error:
-        raise UnknownEventType(name) from error
-    return message_factory.GetMessageClass(descriptor).FromString(event.payload.value)
+def _messages(event: Event) -> tuple[Message, ...]:
+    carried = event.payload
+    return read(carried.TypeName(), carried.value, event.stream, event.version, event.position)
 
 
-CATEGORIES: Mapping[str, Callable[[Event, Message, str], Route | None]] = {
+CATEGORIES: Mapping[str, Callable[[Event, Sequence[Message], str], Route | None]] = {
     "rectification.problem": _problem,
     "calendar.year": _calendar,
 }

@@ -16,7 +16,7 @@ from rpc.identity import current_identity
 from rules import Clock, YearCalendar
 from services.aggregate import Aggregate, Commands
 from services.calendar import model
-from services.calendar.shelf import CalendarShelf
+from services.calendar.shelf import CATEGORY, CalendarShelf
 
 Context: TypeAlias = Any
 
@@ -26,9 +26,10 @@ async def _no_view(conn: AsyncConnection, calendar: pb.Calendar) -> None:
 
 
 CALENDAR = Aggregate(
-    category="calendar.year",
+    category=CATEGORY,
     blank=lambda name: pb.Calendar(name=name),
     evolve=model.evolve,
+    events=(pb.CalendarPublished,),
     project=_no_view,
     key=lambda name: uuid5(NAMESPACE_URL, f"bihuan:{name}"),
 )

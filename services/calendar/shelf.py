@@ -6,10 +6,11 @@ from bihuan.calendar.v1.calendar_service_pb2 import CalendarPublished
 from eventstore import EventStore, Filter, RecordedEvent
 from rpc.errors import unavailable
 from rules import RuleBook, Rules, WorkingCalendar
-from services.aggregate import decode
 from services.calendar.model import year_calendar
+from services.events import read
 
-PUBLISHED = Filter(types=(CalendarPublished.DESCRIPTOR.full_name,))
+CATEGORY = "calendar.year"
+CALENDARS = Filter(categories=(CATEGORY,))
 
 
 class CalendarShelf:
@@ -24,7 +25,7 @@ class CalendarShelf:
     async def catch_up(self) -> None:
         """Take in every calendar published so far."""
         while True:
-            page = await self._store.read(self._position, 500, PUBLISHED)
+            page = await self._store.read(self._position, 500, CALENDARS)
             for event in page.events:
                 self._take(event)
             self._position = page.next
@@ -33,7 +34,7 @@ class CalendarShelf:
 
     async def follow(self) -> None:
         """Take in calendars as they are published, until cancelled."""
-        async for event in self._store.follow(self._position, PUBLISHED):
+        async for event in self._store.follow(self._position, CALENDARS):
             self._take(event)
 
     async def require(self, year: int) -> None:
@@ -43,6 +44,8 @@ class CalendarShelf:
             raise unavailable("CALENDAR_UNKNOWN", f"the calendar of {year} is not published yet", 5)
 
     def _take(self, event: RecordedEvent) -> None:
-        published = cast(CalendarPublished, decode(event.type, event.data))
-        calendar = self.rules.calendar.with_year(year_calendar(published))
-        self.rules = Rules(self._book, calendar)
+        at = (event.stream, event.version, event.position)
+        meant = read(event.type, event.data, *at, known=(CalendarPublished,))
+        for published in cast(tuple[CalendarPublished, ...], meant):
+            calendar = self.rules.calendar.with_year(year_calendar(published))
+            self.rules = Rules(self._book, calendar)

@@ -1,6 +1,6 @@
 """NotificationService: translates RPCs to commands and queries on notices."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 from urllib.parse import unquote
 
 from uuid_utils.compat import uuid7
@@ -21,6 +21,7 @@ NOTICE = Aggregate(
     category="notification.notice",
     blank=lambda name: pb.Notice(name=name),
     evolve=model.evolve,
+    events=get_args(model.Event),
     project=views.project,
 )
 

@@ -1,6 +1,6 @@
 """ProblemService: translates RPCs to commands and queries on problems."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from uuid_utils.compat import uuid7
@@ -26,6 +26,7 @@ PROBLEM = Aggregate(
     category="rectification.problem",
     blank=lambda name: pb.Problem(name=name),
     evolve=evolve,
+    events=get_args(Event),
     project=views.project,
 )
 

@@ -67,12 +67,11 @@ def _check_notices(sent: Sequence[Event], problems: Sequence[Sequence[Event]]) -
         loop = ProblemLoop(problem=f"problems/{recorded[0].correlation_id}")
         rungs: Counter[tuple[int, int]] = Counter()
         for event in recorded:
-            message = problem_state.payload(event)
-            assert message is not None
+            [message] = problem_state.payloads(event)
             if isinstance(message, ev.DeadlineMissed):
                 open_ = {id_ for day in loop.next_step.open_deadlines for id_ in day.deadline_ids}
                 assert set(message.deadline_ids) <= open_, f"missed twice: {event}"
-            problem_state.fold(loop, event.version, message)
+            problem_state.fold(loop, event.version, [message])
             if isinstance(message, ev.ProblemEscalated):
                 rungs[loop.round, message.escalation.level] += 1
             drafts = problem_notices.on_event(loop, message)

@@ -1,16 +1,11 @@
 """A small service on a real server with real channels, to try the server kit on."""
 
 import asyncio
-import importlib.util
-import sys
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import ModuleType
 
 import grpc
-from grpc_tools import protoc
 
 from rpc.client import connect
 from rpc.errors import StatusError, failed_precondition, invalid_argument, unavailable
@@ -19,28 +14,14 @@ from rpc.issuer import LocalIssuer
 from rpc.permissions import Permissions
 from rpc.server import Server, Service
 from rpc.telemetry import current_traceparent
+from tests.protos import generate
 
-HERE = Path(__file__).parent
-PROTO = HERE.parents[1] / "proto"
 ALICE = Identity("alice", "Alice", frozenset({"talker"}))
 LISTENER = Identity("bob", "Bob", frozenset({"listener", "unheard-of"}))
 SECRET = "postgresql://bihuan:hunter2@db"
 
 
-def _generate_proto() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("generate_proto", PROTO / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-_generated = tempfile.TemporaryDirectory()
-_imports = Path(_generated.name) / "imports.binpb"
-_imports.write_bytes(_generate_proto().third_party().SerializeToString())
-_arguments = [f"--descriptor_set_in={_imports}", f"-I{HERE}", f"-I{PROTO}"]
-_outputs = [f"--python_out={_generated.name}", f"--grpc_python_out={_generated.name}"]
-assert protoc.main(["protoc", *_arguments, *_outputs, "echo.proto"]) == 0
-sys.path.insert(0, _generated.name)
+generate(Path(__file__).parent, "echo")
 
 import echo_pb2  # noqa: E402
 import echo_pb2_grpc  # noqa: E402
