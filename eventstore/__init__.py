@@ -17,6 +17,7 @@ from eventstore.events import (
     RecordedEvent,
 )
 from eventstore.migrate import migrate
+from eventstore.snapshot import Snapshot
 from eventstore.store import EventStore
 from eventstore.subscription import Subscription
 
@@ -32,6 +33,7 @@ __all__ = [
     "PositionBeyondHead",
     "RecordedEvent",
     "RequestReused",
+    "Snapshot",
     "Subscription",
     "WrongExpectedVersion",
     "engine_for",

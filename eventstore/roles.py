@@ -5,7 +5,7 @@
 | `bihuan_owner`    | own the schema `eventstore`; not even it may change the log              |
 | `bihuan_reader`   | read events and positions, deal positions, keep checkpoints              |
 | `bihuan_sealer`   | as the reader, and keep the Merkle tree and its signed checkpoints           |
-| `bihuan_writer`   | as the reader, and call `append`, `claim`, `answer`                      |
+| `bihuan_writer`   | as the reader, and call `append`, `claim`, `answer`, `keep_snapshot`     |
 | `bihuan_<domain>` | as the writer, for streams `<domain>.…` alone; all in its own view schema |
 
 All are NOLOGIN: grant one to the login of a deployment, and connect with `engine_for(url, role)`.

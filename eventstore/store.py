@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from eventstore import requests
+from eventstore import requests, snapshot
 from eventstore.engine import backoff, begun, driver, pause
 from eventstore.errors import WrongExpectedVersion, refused
 from eventstore.events import (
@@ -38,12 +38,14 @@ LOAD = (
 class EventStore:
     """The log in one database. Make one a process; every method is safe to call concurrently.
 
-    `append`, `load`, `claim` and `answer` work in the caller's transaction; the others use
-    connections of their own. `poll` is how often, in seconds, waiting readers look unasked.
+    `append`, `load`, `claim`, `answer` and those of snapshots work in the caller's transaction; the
+    others use connections of their own. `poll` is how often, in seconds, waiting readers look unasked.
     """
 
     claim = staticmethod(requests.claim)
     answer = staticmethod(requests.answer)
+    load_from_snapshot = staticmethod(snapshot.load_from_snapshot)
+    keep_snapshot = staticmethod(snapshot.keep_snapshot)
 
     def __init__(self, engine: AsyncEngine, *, poll: float = 1.0) -> None:
         self.engine = engine

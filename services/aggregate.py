@@ -10,7 +10,7 @@ import hashlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -22,6 +22,7 @@ from eventstore import (
     NewEvent,
     RecordedEvent,
     RequestReused,
+    Snapshot,
     WrongExpectedVersion,
 )
 from rpc.causation import current_causation
@@ -29,9 +30,11 @@ from rpc.errors import StatusError, aborted, already_exists, invalid_argument, n
 from rpc.identity import current_identity
 from rpc.telemetry import current_traceparent
 from services.events import read
+from services.fingerprint import fingerprint
 
 # An event goes to its loop as JSON, several times its size, in a message of at most 2 MB.
 MOST_EVENT_BYTES = 256 << 10
+SNAPSHOT_EVERY = 64  # events that are folded again and again, before their state is kept
 ATTEMPTS = 10
 LONGEST_PAUSE_SECONDS = 0.02  # before the second attempt, and so much more before each further one
 
@@ -88,6 +91,8 @@ class Commands(Generic[State]):
     def __init__(self, store: EventStore, aggregate: Aggregate[State]) -> None:
         self._store = store
         self._aggregate = aggregate
+        state: Any = type(aggregate.blank(""))
+        self._fingerprint = fingerprint(aggregate.evolve, (state, *aggregate.events))
 
     async def create(
         self, name: str, command: Message, decide: Callable[[State], Sequence[Message]]
@@ -167,7 +172,7 @@ class Commands(Generic[State]):
         decide: Callable[[State], Sequence[Message]],
         must_exist: bool,
     ) -> State:
-        state, version = await self.load(conn, name)
+        state, version, kept = await self._load(conn, name)
         if must_exist and not version:
             raise not_found("bihuan.dev/" + type(state).__name__, name)
         if _etag(command) not in ("", state.etag):
@@ -175,9 +180,10 @@ class Commands(Generic[State]):
         events = decide(state)
         if not events:
             return state
+        stream = self._aggregate.stream(name)
         version = await self._store.append(
             conn,
-            self._aggregate.stream(name),
+            stream,
             version,
             [_new(event) for event in events],
             _metadata(self._aggregate.key(name), command),
@@ -186,13 +192,33 @@ class Commands(Generic[State]):
             state = self._aggregate.evolve(state, event)
         state.etag = str(version)
         await self._aggregate.project(conn, state)
+        if version - kept >= SNAPSHOT_EVERY:
+            snapshot = Snapshot(version, state.SerializeToString(deterministic=True))
+            await self._store.keep_snapshot(conn, stream, snapshot, self._fingerprint)
         return state
 
     async def load(self, conn: AsyncConnection, name: str) -> tuple[State, int]:
         """The state of `name` and its version; the blank state and 0 if there is none."""
-        recorded = await self._store.load(conn, self._aggregate.stream(name))
-        state = self._aggregate.fold(self._aggregate.blank(name), recorded)
-        return state, recorded[-1].version if recorded else 0
+        return (await self._load(conn, name))[:2]
+
+    async def _load(self, conn: AsyncConnection, name: str) -> "_Loaded[State]":
+        state, kept = self._aggregate.blank(name), 0
+        snapshot, recorded = await self._store.load_from_snapshot(
+            conn, self._aggregate.stream(name), self._fingerprint
+        )
+        if snapshot is not None:
+            kept = snapshot.version
+            state.ParseFromString(snapshot.state)
+        state = self._aggregate.fold(state, recorded)
+        return _Loaded(state, recorded[-1].version if recorded else kept, kept)
+
+
+class _Loaded(NamedTuple, Generic[State]):
+    """A state, its version, and the version of the snapshot that it was folded on, 0 without one."""
+
+    state: State
+    version: int
+    kept: int
 
 
 def _new(event: Message) -> NewEvent:
