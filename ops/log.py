@@ -1,8 +1,8 @@
 """What the commands about the log do: show it, tell how it is, verify it, prove an event of it."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,6 @@ from uuid import UUID
 
 from google.protobuf import json_format
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from eventstore import EventStore, Filter, RecordedEvent, engine_for, health
 from eventstore.audit import Audit, Auditor
@@ -27,6 +17,7 @@ from eventstore.proof import check
 from ops import sealing
 from ops.failures import LogRefused
 from ops.home import addresses
+from ops.progress import shown
 from ops.settings import Settings, SettingsError
 from rules import SHANGHAI
 
@@ -41,15 +32,15 @@ class Wanted:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[EventStore]:
-    """The log of DATABASE_URL, or of the stack that is up in this home. SettingsError."""
+async def opened(settings: Settings, role: str = "bihuan_reader") -> AsyncIterator[EventStore]:
+    """The log of DATABASE_URL, or of the stack that is up in this home, as `role`. SettingsError."""
     up = addresses(settings.home)
     url = settings.database_url or (up.database_url if up else "")
     if not url:
         raise SettingsError(
             f"no stack is up in {settings.home}: start one with `bihuan up`, or set DATABASE_URL"
         )
-    engine = engine_for(url, "bihuan_reader")
+    engine = engine_for(url, role)
     store = EventStore(engine)
     try:
         yield store
@@ -147,12 +138,11 @@ async def verify(
         auditor = Auditor(store, verifier)
         if case:
             return await _verify_case(store, auditor, case)
-        with _progress(console) as progress:
-            task = progress.add_task("rehashing", total=None)
+        with shown(console, "rehashing") as progress:
             return await auditor.whole(
                 since=since,
                 published=await sealing.publication(settings).read(),
-                progress=lambda done, total: progress.update(task, completed=done, total=total),
+                progress=progress,
             )
 
 
@@ -178,15 +168,3 @@ async def prove(settings: Settings, event_id: UUID) -> str:
 def check_proof(proof: Path, key: Path) -> RecordedEvent:
     """The event that a proof shows, with nothing but the log's public key. ProofInvalid."""
     return check(proof.read_bytes().decode(), sealing.read_verifier(key))
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:,.0f}/s")
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Progress]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, _Rate(), TimeRemainingColumn(), console=console) as progress:
-        yield progress
