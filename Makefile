@@ -2,12 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Against a file rather than a branch: so that a shallow clone and a fork find it, too.
+UNBROKEN = $(BIN)/buf breaking gen/bihuan.binpb --against proto/released.binpb --config proto/buf.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up tools test bench lint gen lock clean
+.PHONY: help demo up tools test bench lint gen release-schema lock clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 $(VENV)/.python: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Bihuan needs Python 3.11 or later; name one with: make PYTHON=python3.12 ...")'
@@ -49,9 +51,14 @@ lint: tools ## style, types, schema
 	@$(BIN)/mypy
 	@$(BIN)/python proto/generate.py --check
 	@$(BIN)/buf lint gen/bihuan.binpb --config proto/buf.yaml
+	@$(UNBROKEN)
 
 gen: $(VENV)/.dev ## generate gen/ from proto/
 	@$(BIN)/python proto/generate.py
+
+release-schema: tools ## nothing in the schema of now may break any more
+	@$(UNBROKEN)
+	@$(BIN)/buf build gen/bihuan.binpb --exclude-source-info -o proto/released.binpb
 
 lock: $(VENV)/.dev ## pin again, with hashes
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-annotate --group build --group dev pyproject.toml -o requirements-dev.lock
