@@ -125,7 +125,7 @@ async def test_an_event_of_an_unknown_type_waits_for_a_build_that_knows_it(
         await asyncio.sleep(1)
     assert not delivering.done()
     delivering.cancel()
-    said = "this build does not know bihuan.rectification.v1.ProblemMerged: upgrade it"
+    said = "this build does not know bihuan.rectification.v1.ProblemMerged, version "
     assert said in caplog.text
     await relayed.verify()
     await relayed.taken(2)
