@@ -42,6 +42,7 @@ class ProblemReported(_message.Message):
     REPORTER_FIELD_NUMBER: _builtins.int
     REPORT_TIME_FIELD_NUMBER: _builtins.int
     NEXT_STEP_FIELD_NUMBER: _builtins.int
+    COMPLAINANT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name of the new problem."""
     title: _builtins.str
@@ -72,6 +73,10 @@ class ProblemReported(_message.Message):
     def next_step(self) -> _problem_pb2.NextStep:
         """Verification and its deadline."""
 
+    @_builtins.property
+    def complainant(self) -> _problem_pb2.Complainant:
+        """Who complained, if somebody did and said so."""
+
     def __init__(
         self,
         *,
@@ -86,10 +91,11 @@ class ProblemReported(_message.Message):
         reporter: _builtins.str = ...,
         report_time: _timestamp_pb2.Timestamp | None = ...,
         next_step: _problem_pb2.NextStep | None = ...,
+        complainant: _problem_pb2.Complainant | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["enterprise", b"enterprise", "location", b"location", "next_step", b"next_step", "report_time", b"report_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complainant", b"complainant", "enterprise", b"enterprise", "location", b"location", "next_step", b"next_step", "report_time", b"report_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "description", b"description", "enterprise", b"enterprise", "location", b"location", "name", b"name", "next_step", b"next_step", "report_time", b"report_time", "reporter", b"reporter", "severity", b"severity", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "complainant", b"complainant", "description", b"description", "enterprise", b"enterprise", "location", b"location", "name", b"name", "next_step", b"next_step", "report_time", b"report_time", "reporter", b"reporter", "severity", b"severity", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,6 +24,7 @@ _sym_db = _symbol_database.Default()
 
 from bihuan.types.v1 import deadline_pb2 as bihuan_dot_types_dot_v1_dot_deadline__pb2
 from bihuan.types.v1 import evidence_pb2 as bihuan_dot_types_dot_v1_dot_evidence__pb2
+from bihuan.types.v1 import options_pb2 as bihuan_dot_types_dot_v1_dot_options__pb2
 from bihuan.types.v1 import validation_pb2 as bihuan_dot_types_dot_v1_dot_validation__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
@@ -31,7 +32,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%bihuan/rectification/v1/problem.proto\x12\x17\x62ihuan.rectification.v1\x1a\x1e\x62ihuan/types/v1/deadline.proto\x1a\x1e\x62ihuan/types/v1/evidence.proto\x1a bihuan/types/v1/validation.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xa9\x01\n\x0cOpenDeadline\x12\x14\n\x0c\x64\x65\x61\x64line_ids\x18\x01 \x03(\t\x12#\n\x08\x64ue_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12,\n\x08\x64ue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cremind_times\x18\x04 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe3\x01\n\x08NextStep\x12+\n\x04step\x18\x01 \x01(\x0e\x32\x1d.bihuan.rectification.v1.Step\x12-\n\x05party\x18\x02 \x01(\x0e\x32\x1e.bihuan.rectification.v1.Party\x12+\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\x12\x0f\n\x07overdue\x18\x04 \x01(\x08\x12=\n\x0eopen_deadlines\x18\x05 \x03(\x0b\x32%.bihuan.rectification.v1.OpenDeadline\"h\n\x08Location\x12(\n\x08\x64istrict\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12\x19\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x17\n\x06outlet\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18(\"F\n\nEnterprise\x12\x17\n\x04uscc\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x88\x88\'\x01\x12\x1f\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\"S\n\x05Limit\x12%\n\x08\x64ue_date\x18\x01 \x01(\x0b\x32\x11.google.type.DateH\x00\x12\x1a\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc7\x08(\x01H\x00\x42\x07\n\x05limit\"\xef\x02\n\x11RectificationItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x66inding\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\x12\x0f\n\x07measure\x18\x04 \x01(\t\x12\x18\n\x10responsible_unit\x18\x05 \x01(\t\x12\x16\n\x0e\x61\x63\x63\x65pting_unit\x18\x06 \x01(\t\x12+\n\x08\x64\x65\x61\x64line\x18\x07 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\x12?\n\x05state\x18\x08 \x01(\x0e\x32\x30.bihuan.rectification.v1.RectificationItem.State\x12\x0c\n\x04late\x18\t \x01(\x08\x12\x0f\n\x07overdue\x18\n \x01(\x08\"^\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11STATE_OUTSTANDING\x10\x01\x12\x13\n\x0fSTATE_SUBMITTED\x10\x02\x12\x12\n\x0eSTATE_ACCEPTED\x10\x03\"\xa2\x01\n\x0cVerification\x12\x11\n\tconfirmed\x18\x01 \x01(\x08\x12\x0f\n\x07reasons\x18\x02 \x01(\t\x12\x10\n\x08verifier\x18\x03 \x01(\t\x12/\n\x0bverify_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x65vidence\x18\x05 \x03(\x0b\x32\x19.bihuan.types.v1.Evidence\"i\n\x12RectificationOrder\x12\x13\n\x0blegal_basis\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x01\n\nSubmission\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x11\n\tstatement\x18\x02 \x01(\t\x12+\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x19.bihuan.types.v1.Evidence\x12\x11\n\tsubmitter\x18\x04 \x01(\t\x12/\n\x0bsubmit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa1\x01\n\nAssessment\x12\x11\n\teffective\x18\x01 \x01(\x08\x12\x10\n\x08\x66indings\x18\x02 \x01(\t\x12+\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x19.bihuan.types.v1.Evidence\x12\x10\n\x08\x61ssessor\x18\x04 \x01(\t\x12/\n\x0b\x61ssess_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x01\n\nEscalation\x12\r\n\x05level\x18\x01 \x01(\x05\x12\x0f\n\x07measure\x18\x02 \x01(\t\x12\x30\n\rnext_deadline\x18\x03 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\x12\x14\n\x0cnext_measure\x18\x04 \x01(\t\x12,\n\x04rule\x18\x05 \x01(\x0b\x32\x1e.bihuan.types.v1.RuleReference\"\x9c\x08\n\x07Problem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.bihuan.rectification.v1.State\x12\r\n\x05title\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12/\n\x06source\x18\x06 \x01(\x0e\x32\x1f.bihuan.rectification.v1.Source\x12\x33\n\x08\x63\x61tegory\x18\x07 \x01(\x0e\x32!.bihuan.rectification.v1.Category\x12\x33\n\x08severity\x18\x08 \x01(\x0e\x32!.bihuan.rectification.v1.Severity\x12\x33\n\x08location\x18\t \x01(\x0b\x32!.bihuan.rectification.v1.Location\x12\x37\n\nenterprise\x18\n \x01(\x0b\x32#.bihuan.rectification.v1.Enterprise\x12\x10\n\x08reporter\x18\x0b \x01(\t\x12/\n\x0breport_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x0cverification\x18\x0e \x01(\x0b\x32%.bihuan.rectification.v1.Verification\x12:\n\x05order\x18\x0f \x01(\x0b\x32+.bihuan.rectification.v1.RectificationOrder\x12\x39\n\x05items\x18\x10 \x03(\x0b\x32*.bihuan.rectification.v1.RectificationItem\x12\x38\n\x0bsubmissions\x18\x11 \x03(\x0b\x32#.bihuan.rectification.v1.Submission\x12\x38\n\x0b\x61ssessments\x18\x12 \x03(\x0b\x32#.bihuan.rectification.v1.Assessment\x12\r\n\x05round\x18\x13 \x01(\x05\x12\x34\n\tnext_step\x18\x14 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x0f\n\x07overdue\x18\x15 \x01(\x08\x12\x37\n\nescalation\x18\x16 \x01(\x0b\x32#.bihuan.rectification.v1.Escalation\x12.\n\nclose_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:>\xea\x41;\n\x12\x62ihuan.dev/Problem\x12\x12problems/{problem}*\x08problems2\x07problem*\xaa\x01\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x15\n\x11SOURCE_INSPECTION\x10\x01\x12\x15\n\x11SOURCE_MONITORING\x10\x02\x12\x14\n\x10SOURCE_COMPLAINT\x10\x03\x12\x17\n\x13SOURCE_INSPECTORATE\x10\x04\x12\x13\n\x0fSOURCE_REFERRAL\x10\x05\x12\x16\n\x12SOURCE_SELF_REPORT\x10\x06*\x98\x02\n\x08\x43\x61tegory\x12\x18\n\x14\x43\x41TEGORY_UNSPECIFIED\x10\x00\x12!\n\x1d\x43\x41TEGORY_SELF_MONITORING_PLAN\x10\x01\x12\x18\n\x14\x43\x41TEGORY_DATA_UPLOAD\x10\x02\x12\x1e\n\x1a\x43\x41TEGORY_AUTOMATIC_MONITOR\x10\x03\x12\x1f\n\x1b\x43\x41TEGORY_TREATMENT_FACILITY\x10\x04\x12\x17\n\x13\x43\x41TEGORY_EXCEEDANCE\x10\x05\x12\x13\n\x0f\x43\x41TEGORY_PERMIT\x10\x06\x12\x1c\n\x18\x43\x41TEGORY_HAZARDOUS_WASTE\x10\x07\x12\x14\n\x10\x43\x41TEGORY_RECORDS\x10\x08\x12\x12\n\x0e\x43\x41TEGORY_OTHER\x10\t*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eSEVERITY_MINOR\x10\x01\x12\x14\n\x10SEVERITY_GENERAL\x10\x02\x12\x14\n\x10SEVERITY_SERIOUS\x10\x03*\xd9\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_REPORTED\x10\x01\x12\x13\n\x0fSTATE_UNFOUNDED\x10\x02\x12\x13\n\x0fSTATE_CONFIRMED\x10\x03\x12\x14\n\x10STATE_RECTIFYING\x10\x04\x12\x13\n\x0fSTATE_SUBMITTED\x10\x05\x12\x12\n\x0eSTATE_ACCEPTED\x10\x06\x12\x13\n\x0fSTATE_EFFECTIVE\x10\x07\x12\x15\n\x11STATE_INEFFECTIVE\x10\x08\x12\x10\n\x0cSTATE_CLOSED\x10\t*o\n\x05Party\x12\x15\n\x11PARTY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePARTY_VERIFIER\x10\x01\x12\x11\n\rPARTY_OFFICER\x10\x02\x12\x14\n\x10PARTY_ENTERPRISE\x10\x03\x12\x12\n\x0ePARTY_ASSESSOR\x10\x04*\x92\x01\n\x04Step\x12\x14\n\x10STEP_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTEP_VERIFY\x10\x01\x12\x0e\n\nSTEP_ORDER\x10\x02\x12\x10\n\x0cSTEP_RECTIFY\x10\x03\x12\x0f\n\x0bSTEP_REVIEW\x10\x04\x12\x0f\n\x0bSTEP_ASSESS\x10\x05\x12\x0f\n\x0bSTEP_REOPEN\x10\x06\x12\x0e\n\nSTEP_CLOSE\x10\x07\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%bihuan/rectification/v1/problem.proto\x12\x17\x62ihuan.rectification.v1\x1a\x1e\x62ihuan/types/v1/deadline.proto\x1a\x1e\x62ihuan/types/v1/evidence.proto\x1a\x1d\x62ihuan/types/v1/options.proto\x1a bihuan/types/v1/validation.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xa9\x01\n\x0cOpenDeadline\x12\x14\n\x0c\x64\x65\x61\x64line_ids\x18\x01 \x03(\t\x12#\n\x08\x64ue_date\x18\x02 \x01(\x0b\x32\x11.google.type.Date\x12,\n\x08\x64ue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x0cremind_times\x18\x04 \x03(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe3\x01\n\x08NextStep\x12+\n\x04step\x18\x01 \x01(\x0e\x32\x1d.bihuan.rectification.v1.Step\x12-\n\x05party\x18\x02 \x01(\x0e\x32\x1e.bihuan.rectification.v1.Party\x12+\n\x08\x64\x65\x61\x64line\x18\x03 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\x12\x0f\n\x07overdue\x18\x04 \x01(\x08\x12=\n\x0eopen_deadlines\x18\x05 \x03(\x0b\x32%.bihuan.rectification.v1.OpenDeadline\"h\n\x08Location\x12(\n\x08\x64istrict\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12\x19\n\x07\x61\x64\x64ress\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x17\n\x06outlet\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18(\"F\n\nEnterprise\x12\x17\n\x04uscc\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x88\x88\'\x01\x12\x1f\n\x0c\x64isplay_name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\"\xb7\x01\n\x0b\x43omplainant\x12\x41\n\x02id\x18\x01 \x01(\tB5\xbaH2r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\xd8\x01\x01\x12%\n\x0c\x64isplay_name\x18\x02 \x01(\tB\x0f\xbaH\x04r\x02\x18\x64\x92\x88\'\x04\n\x02id\x12>\n\x05phone\x18\x03 \x01(\tB/\xbaH$r\x1f\x32\x1d^[+]?[0-9][0-9 -]{3,28}[0-9]$\xd8\x01\x01\x92\x88\'\x04\n\x02id\"S\n\x05Limit\x12%\n\x08\x64ue_date\x18\x01 \x01(\x0b\x32\x11.google.type.DateH\x00\x12\x1a\n\x04\x64\x61ys\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc7\x08(\x01H\x00\x42\x07\n\x05limit\"\xef\x02\n\x11RectificationItem\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07\x66inding\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\x12\x0f\n\x07measure\x18\x04 \x01(\t\x12\x18\n\x10responsible_unit\x18\x05 \x01(\t\x12\x16\n\x0e\x61\x63\x63\x65pting_unit\x18\x06 \x01(\t\x12+\n\x08\x64\x65\x61\x64line\x18\x07 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\x12?\n\x05state\x18\x08 \x01(\x0e\x32\x30.bihuan.rectification.v1.RectificationItem.State\x12\x0c\n\x04late\x18\t \x01(\x08\x12\x0f\n\x07overdue\x18\n \x01(\x08\"^\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11STATE_OUTSTANDING\x10\x01\x12\x13\n\x0fSTATE_SUBMITTED\x10\x02\x12\x12\n\x0eSTATE_ACCEPTED\x10\x03\"\xa2\x01\n\x0cVerification\x12\x11\n\tconfirmed\x18\x01 \x01(\x08\x12\x0f\n\x07reasons\x18\x02 \x01(\t\x12\x10\n\x08verifier\x18\x03 \x01(\t\x12/\n\x0bverify_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x65vidence\x18\x05 \x03(\x0b\x32\x19.bihuan.types.v1.Evidence\"i\n\x12RectificationOrder\x12\x13\n\x0blegal_basis\x18\x01 \x01(\t\x12\x0e\n\x06issuer\x18\x02 \x01(\t\x12.\n\nissue_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x01\n\nSubmission\x12\x10\n\x08item_ids\x18\x01 \x03(\t\x12\x11\n\tstatement\x18\x02 \x01(\t\x12+\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x19.bihuan.types.v1.Evidence\x12\x11\n\tsubmitter\x18\x04 \x01(\t\x12/\n\x0bsubmit_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa1\x01\n\nAssessment\x12\x11\n\teffective\x18\x01 \x01(\x08\x12\x10\n\x08\x66indings\x18\x02 \x01(\t\x12+\n\x08\x65vidence\x18\x03 \x03(\x0b\x32\x19.bihuan.types.v1.Evidence\x12\x10\n\x08\x61ssessor\x18\x04 \x01(\t\x12/\n\x0b\x61ssess_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xa2\x01\n\nEscalation\x12\r\n\x05level\x18\x01 \x01(\x05\x12\x0f\n\x07measure\x18\x02 \x01(\t\x12\x30\n\rnext_deadline\x18\x03 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\x12\x14\n\x0cnext_measure\x18\x04 \x01(\t\x12,\n\x04rule\x18\x05 \x01(\x0b\x32\x1e.bihuan.types.v1.RuleReference\"\xd7\x08\n\x07Problem\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12-\n\x05state\x18\x03 \x01(\x0e\x32\x1e.bihuan.rectification.v1.State\x12\r\n\x05title\x18\x04 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x05 \x01(\t\x12/\n\x06source\x18\x06 \x01(\x0e\x32\x1f.bihuan.rectification.v1.Source\x12\x33\n\x08\x63\x61tegory\x18\x07 \x01(\x0e\x32!.bihuan.rectification.v1.Category\x12\x33\n\x08severity\x18\x08 \x01(\x0e\x32!.bihuan.rectification.v1.Severity\x12\x33\n\x08location\x18\t \x01(\x0b\x32!.bihuan.rectification.v1.Location\x12\x37\n\nenterprise\x18\n \x01(\x0b\x32#.bihuan.rectification.v1.Enterprise\x12\x10\n\x08reporter\x18\x0b \x01(\t\x12/\n\x0breport_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12;\n\x0cverification\x18\x0e \x01(\x0b\x32%.bihuan.rectification.v1.Verification\x12:\n\x05order\x18\x0f \x01(\x0b\x32+.bihuan.rectification.v1.RectificationOrder\x12\x39\n\x05items\x18\x10 \x03(\x0b\x32*.bihuan.rectification.v1.RectificationItem\x12\x38\n\x0bsubmissions\x18\x11 \x03(\x0b\x32#.bihuan.rectification.v1.Submission\x12\x38\n\x0b\x61ssessments\x18\x12 \x03(\x0b\x32#.bihuan.rectification.v1.Assessment\x12\r\n\x05round\x18\x13 \x01(\x05\x12\x34\n\tnext_step\x18\x14 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x0f\n\x07overdue\x18\x15 \x01(\x08\x12\x37\n\nescalation\x18\x16 \x01(\x0b\x32#.bihuan.rectification.v1.Escalation\x12.\n\nclose_time\x18\x17 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x0b\x63omplainant\x18\x18 \x01(\x0b\x32$.bihuan.rectification.v1.Complainant:>\xea\x41;\n\x12\x62ihuan.dev/Problem\x12\x12problems/{problem}*\x08problems2\x07problem*\xaa\x01\n\x06Source\x12\x16\n\x12SOURCE_UNSPECIFIED\x10\x00\x12\x15\n\x11SOURCE_INSPECTION\x10\x01\x12\x15\n\x11SOURCE_MONITORING\x10\x02\x12\x14\n\x10SOURCE_COMPLAINT\x10\x03\x12\x17\n\x13SOURCE_INSPECTORATE\x10\x04\x12\x13\n\x0fSOURCE_REFERRAL\x10\x05\x12\x16\n\x12SOURCE_SELF_REPORT\x10\x06*\x98\x02\n\x08\x43\x61tegory\x12\x18\n\x14\x43\x41TEGORY_UNSPECIFIED\x10\x00\x12!\n\x1d\x43\x41TEGORY_SELF_MONITORING_PLAN\x10\x01\x12\x18\n\x14\x43\x41TEGORY_DATA_UPLOAD\x10\x02\x12\x1e\n\x1a\x43\x41TEGORY_AUTOMATIC_MONITOR\x10\x03\x12\x1f\n\x1b\x43\x41TEGORY_TREATMENT_FACILITY\x10\x04\x12\x17\n\x13\x43\x41TEGORY_EXCEEDANCE\x10\x05\x12\x13\n\x0f\x43\x41TEGORY_PERMIT\x10\x06\x12\x1c\n\x18\x43\x41TEGORY_HAZARDOUS_WASTE\x10\x07\x12\x14\n\x10\x43\x41TEGORY_RECORDS\x10\x08\x12\x12\n\x0e\x43\x41TEGORY_OTHER\x10\t*d\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x12\n\x0eSEVERITY_MINOR\x10\x01\x12\x14\n\x10SEVERITY_GENERAL\x10\x02\x12\x14\n\x10SEVERITY_SERIOUS\x10\x03*\xd9\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x12\n\x0eSTATE_REPORTED\x10\x01\x12\x13\n\x0fSTATE_UNFOUNDED\x10\x02\x12\x13\n\x0fSTATE_CONFIRMED\x10\x03\x12\x14\n\x10STATE_RECTIFYING\x10\x04\x12\x13\n\x0fSTATE_SUBMITTED\x10\x05\x12\x12\n\x0eSTATE_ACCEPTED\x10\x06\x12\x13\n\x0fSTATE_EFFECTIVE\x10\x07\x12\x15\n\x11STATE_INEFFECTIVE\x10\x08\x12\x10\n\x0cSTATE_CLOSED\x10\t*o\n\x05Party\x12\x15\n\x11PARTY_UNSPECIFIED\x10\x00\x12\x12\n\x0ePARTY_VERIFIER\x10\x01\x12\x11\n\rPARTY_OFFICER\x10\x02\x12\x14\n\x10PARTY_ENTERPRISE\x10\x03\x12\x12\n\x0ePARTY_ASSESSOR\x10\x04*\x92\x01\n\x04Step\x12\x14\n\x10STEP_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTEP_VERIFY\x10\x01\x12\x0e\n\nSTEP_ORDER\x10\x02\x12\x10\n\x0cSTEP_RECTIFY\x10\x03\x12\x0f\n\x0bSTEP_REVIEW\x10\x04\x12\x0f\n\x0bSTEP_ASSESS\x10\x05\x12\x0f\n\x0bSTEP_REOPEN\x10\x06\x12\x0e\n\nSTEP_CLOSE\x10\x07\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,46 +49,54 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENTERPRISE'].fields_by_name['uscc']._serialized_options = b'\272H\006r\004\210\210\'\001'
   _globals['_ENTERPRISE'].fields_by_name['display_name']._loaded_options = None
   _globals['_ENTERPRISE'].fields_by_name['display_name']._serialized_options = b'\272H\006r\004\020\001\030d'
+  _globals['_COMPLAINANT'].fields_by_name['id']._loaded_options = None
+  _globals['_COMPLAINANT'].fields_by_name['id']._serialized_options = b'\272H2r-2+^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$\330\001\001'
+  _globals['_COMPLAINANT'].fields_by_name['display_name']._loaded_options = None
+  _globals['_COMPLAINANT'].fields_by_name['display_name']._serialized_options = b'\272H\004r\002\030d\222\210\'\004\n\002id'
+  _globals['_COMPLAINANT'].fields_by_name['phone']._loaded_options = None
+  _globals['_COMPLAINANT'].fields_by_name['phone']._serialized_options = b'\272H$r\0372\035^[+]?[0-9][0-9 -]{3,28}[0-9]$\330\001\001\222\210\'\004\n\002id'
   _globals['_LIMIT'].fields_by_name['days']._loaded_options = None
   _globals['_LIMIT'].fields_by_name['days']._serialized_options = b'\272H\007\032\005\030\307\010(\001'
   _globals['_PROBLEM']._loaded_options = None
   _globals['_PROBLEM']._serialized_options = b'\352A;\n\022bihuan.dev/Problem\022\022problems/{problem}*\010problems2\007problem'
-  _globals['_SOURCE']._serialized_start=3134
-  _globals['_SOURCE']._serialized_end=3304
-  _globals['_CATEGORY']._serialized_start=3307
-  _globals['_CATEGORY']._serialized_end=3587
-  _globals['_SEVERITY']._serialized_start=3589
-  _globals['_SEVERITY']._serialized_end=3689
-  _globals['_STATE']._serialized_start=3692
-  _globals['_STATE']._serialized_end=3909
-  _globals['_PARTY']._serialized_start=3911
-  _globals['_PARTY']._serialized_end=4022
-  _globals['_STEP']._serialized_start=4025
-  _globals['_STEP']._serialized_end=4171
-  _globals['_OPENDEADLINE']._serialized_start=278
-  _globals['_OPENDEADLINE']._serialized_end=447
-  _globals['_NEXTSTEP']._serialized_start=450
-  _globals['_NEXTSTEP']._serialized_end=677
-  _globals['_LOCATION']._serialized_start=679
-  _globals['_LOCATION']._serialized_end=783
-  _globals['_ENTERPRISE']._serialized_start=785
-  _globals['_ENTERPRISE']._serialized_end=855
-  _globals['_LIMIT']._serialized_start=857
-  _globals['_LIMIT']._serialized_end=940
-  _globals['_RECTIFICATIONITEM']._serialized_start=943
-  _globals['_RECTIFICATIONITEM']._serialized_end=1310
-  _globals['_RECTIFICATIONITEM_STATE']._serialized_start=1216
-  _globals['_RECTIFICATIONITEM_STATE']._serialized_end=1310
-  _globals['_VERIFICATION']._serialized_start=1313
-  _globals['_VERIFICATION']._serialized_end=1475
-  _globals['_RECTIFICATIONORDER']._serialized_start=1477
-  _globals['_RECTIFICATIONORDER']._serialized_end=1582
-  _globals['_SUBMISSION']._serialized_start=1585
-  _globals['_SUBMISSION']._serialized_end=1747
-  _globals['_ASSESSMENT']._serialized_start=1750
-  _globals['_ASSESSMENT']._serialized_end=1911
-  _globals['_ESCALATION']._serialized_start=1914
-  _globals['_ESCALATION']._serialized_end=2076
-  _globals['_PROBLEM']._serialized_start=2079
-  _globals['_PROBLEM']._serialized_end=3131
+  _globals['_SOURCE']._serialized_start=3410
+  _globals['_SOURCE']._serialized_end=3580
+  _globals['_CATEGORY']._serialized_start=3583
+  _globals['_CATEGORY']._serialized_end=3863
+  _globals['_SEVERITY']._serialized_start=3865
+  _globals['_SEVERITY']._serialized_end=3965
+  _globals['_STATE']._serialized_start=3968
+  _globals['_STATE']._serialized_end=4185
+  _globals['_PARTY']._serialized_start=4187
+  _globals['_PARTY']._serialized_end=4298
+  _globals['_STEP']._serialized_start=4301
+  _globals['_STEP']._serialized_end=4447
+  _globals['_OPENDEADLINE']._serialized_start=309
+  _globals['_OPENDEADLINE']._serialized_end=478
+  _globals['_NEXTSTEP']._serialized_start=481
+  _globals['_NEXTSTEP']._serialized_end=708
+  _globals['_LOCATION']._serialized_start=710
+  _globals['_LOCATION']._serialized_end=814
+  _globals['_ENTERPRISE']._serialized_start=816
+  _globals['_ENTERPRISE']._serialized_end=886
+  _globals['_COMPLAINANT']._serialized_start=889
+  _globals['_COMPLAINANT']._serialized_end=1072
+  _globals['_LIMIT']._serialized_start=1074
+  _globals['_LIMIT']._serialized_end=1157
+  _globals['_RECTIFICATIONITEM']._serialized_start=1160
+  _globals['_RECTIFICATIONITEM']._serialized_end=1527
+  _globals['_RECTIFICATIONITEM_STATE']._serialized_start=1433
+  _globals['_RECTIFICATIONITEM_STATE']._serialized_end=1527
+  _globals['_VERIFICATION']._serialized_start=1530
+  _globals['_VERIFICATION']._serialized_end=1692
+  _globals['_RECTIFICATIONORDER']._serialized_start=1694
+  _globals['_RECTIFICATIONORDER']._serialized_end=1799
+  _globals['_SUBMISSION']._serialized_start=1802
+  _globals['_SUBMISSION']._serialized_end=1964
+  _globals['_ASSESSMENT']._serialized_start=1967
+  _globals['_ASSESSMENT']._serialized_end=2128
+  _globals['_ESCALATION']._serialized_start=2131
+  _globals['_ESCALATION']._serialized_end=2293
+  _globals['_PROBLEM']._serialized_start=2296
+  _globals['_PROBLEM']._serialized_end=3407
 # @@protoc_insertion_point(module_scope)

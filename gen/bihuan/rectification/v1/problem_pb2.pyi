@@ -412,6 +412,38 @@ class Enterprise(_message.Message):
 Global___Enterprise: _TypeAlias = Enterprise  # noqa: Y015
 
 @_typing.final
+class Complainant(_message.Message):
+    """Who complained (投诉举报人). An enterprise never sees any of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    PHONE_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """UUID that stands for the person and tells nothing of them: the reporter's own, the same for each
+    report of theirs, or given by the service. By this id they can be forgotten.
+    """
+    display_name: _builtins.str
+    """What they are called."""
+    phone: _builtins.str
+    """Where they can be reached."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        phone: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "id", b"id", "phone", b"phone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Complainant: _TypeAlias = Complainant  # noqa: Y015
+
+@_typing.final
 class Limit(_message.Message):
     """The limit that an order sets: a date, or days counted by the rule; neither means the rule's own limit."""
 
@@ -759,6 +791,7 @@ class Problem(_message.Message):
     OVERDUE_FIELD_NUMBER: _builtins.int
     ESCALATION_FIELD_NUMBER: _builtins.int
     CLOSE_TIME_FIELD_NUMBER: _builtins.int
+    COMPLAINANT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "problems/" and a UUID."""
     etag: _builtins.str
@@ -829,6 +862,10 @@ class Problem(_message.Message):
     def close_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended (UTC)."""
 
+    @_builtins.property
+    def complainant(self) -> Global___Complainant:
+        """Who complained, if somebody did and said so. Absent for an enterprise."""
+
     def __init__(
         self,
         *,
@@ -855,10 +892,11 @@ class Problem(_message.Message):
         overdue: _builtins.bool = ...,
         escalation: Global___Escalation | None = ...,
         close_time: _timestamp_pb2.Timestamp | None = ...,
+        complainant: Global___Complainant | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "enterprise", b"enterprise", "escalation", b"escalation", "location", b"location", "next_step", b"next_step", "order", b"order", "report_time", b"report_time", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "complainant", b"complainant", "enterprise", b"enterprise", "escalation", b"escalation", "location", b"location", "next_step", b"next_step", "order", b"order", "report_time", b"report_time", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessments", b"assessments", "category", b"category", "close_time", b"close_time", "description", b"description", "enterprise", b"enterprise", "escalation", b"escalation", "etag", b"etag", "items", b"items", "location", b"location", "name", b"name", "next_step", b"next_step", "order", b"order", "overdue", b"overdue", "report_time", b"report_time", "reporter", b"reporter", "round", b"round", "severity", b"severity", "source", b"source", "state", b"state", "submissions", b"submissions", "title", b"title", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessments", b"assessments", "category", b"category", "close_time", b"close_time", "complainant", b"complainant", "description", b"description", "enterprise", b"enterprise", "escalation", b"escalation", "etag", b"etag", "items", b"items", "location", b"location", "name", b"name", "next_step", b"next_step", "order", b"order", "overdue", b"overdue", "report_time", b"report_time", "reporter", b"reporter", "round", b"round", "severity", b"severity", "source", b"source", "state", b"state", "submissions", b"submissions", "title", b"title", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,7 @@ class ReportProblemRequest(_message.Message):
     SEVERITY_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
     ENTERPRISE_FIELD_NUMBER: _builtins.int
+    COMPLAINANT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID chosen by the caller; the same again gives the same answer."""
     title: _builtins.str
@@ -57,6 +58,10 @@ class ReportProblemRequest(_message.Message):
     def enterprise(self) -> _problem_pb2.Enterprise:
         """Whose it is."""
 
+    @_builtins.property
+    def complainant(self) -> _problem_pb2.Complainant:
+        """Who complained; only with SOURCE_COMPLAINT. Do not name them in title or description as well."""
+
     def __init__(
         self,
         *,
@@ -68,10 +73,11 @@ class ReportProblemRequest(_message.Message):
         severity: _problem_pb2.Severity.ValueType = ...,
         location: _problem_pb2.Location | None = ...,
         enterprise: _problem_pb2.Enterprise | None = ...,
+        complainant: _problem_pb2.Complainant | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["enterprise", b"enterprise", "location", b"location"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["complainant", b"complainant", "enterprise", b"enterprise", "location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "description", b"description", "enterprise", b"enterprise", "location", b"location", "request_id", b"request_id", "severity", b"severity", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "complainant", b"complainant", "description", b"description", "enterprise", b"enterprise", "location", b"location", "request_id", b"request_id", "severity", b"severity", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

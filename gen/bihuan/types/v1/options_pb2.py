@@ -25,11 +25,13 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62ihuan/types/v1/options.proto\x12\x0f\x62ihuan.types.v1\x1a google/protobuf/descriptor.proto:4\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\x81\xf1\x04 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x62ihuan/types/v1/options.proto\x12\x0f\x62ihuan.types.v1\x1a google/protobuf/descriptor.proto\"\x1b\n\x08Personal\x12\x0f\n\x07subject\x18\x01 \x01(\t:4\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\x81\xf1\x04 \x01(\t:L\n\x08personal\x12\x1d.google.protobuf.FieldOptions\x18\x82\xf1\x04 \x01(\x0b\x32\x19.bihuan.types.v1.Personalb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bihuan.types.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PERSONAL']._serialized_start=84
+  _globals['_PERSONAL']._serialized_end=111
 # @@protoc_insertion_point(module_scope)
