@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health
 from grpc_reflection.v1alpha import reflection
 
+from rpc import personal
 from rpc.errors import STATUS_DETAILS, StatusError, permission_denied, unauthenticated
 from rpc.identity import Identity, TokenVerifier, bearer_token, identify
 from rpc.messages import parse
@@ -33,10 +34,11 @@ Translate = Callable[[Exception], StatusError | None]
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What a method takes, and the permission it asks for."""
+    """What a method takes, the permission it asks for, and whether answers may hold personal data."""
 
     request: type[Message]
     permission: str
+    personal: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Gate(grpc.aio.ServerInterceptor):
     permissions: Permissions
     translate: Translate
     timeout_seconds: float
+    open_personal: personal.Open
 
     async def intercept_service(
         self,
@@ -81,9 +84,10 @@ class Gate(grpc.aio.ServerInterceptor):
 
         async def answer(raw: bytes | AsyncIterable[bytes], context: Context) -> Any:
             async with self._refusing(context):
-                await self._admit(method, context)
+                identity = await self._admit(method, context)
                 async with self._in_time(raw, context):
-                    return await behaviour(_read(method, raw), context)
+                    reply = await behaviour(_read(method, raw), context)
+                    return await self._shown(method, identity, reply)
 
         return answer
 
@@ -97,9 +101,20 @@ class Gate(grpc.aio.ServerInterceptor):
                 identity = await self._admit(method, context)
                 replies = aiter(behaviour(_read(method, raw), context))
                 while (reply := await _next(replies, identity)) is not None:
-                    yield reply
+                    yield await self._shown(method, identity, reply)
 
         return answers
+
+    async def _shown(self, method: Method, identity: Identity, reply: Any) -> Any:
+        """The reply with its personal data open for whoever may see it, blank for everybody else.
+
+        Never for an enterprise's people, whatever their roles: it is not their enterprise's data.
+        """
+        if not method.personal:
+            return reply
+        if identity.enterprise or not self.permissions.allows(identity.roles, personal.PERMISSION):
+            return personal.blanked(reply)
+        return await self.open_personal(reply)
 
     async def _admit(self, method: Method, context: Context) -> Identity:
         """Makes the caller the current identity, if it may call the method."""

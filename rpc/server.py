@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from opentelemetry.instrumentation.grpc import aio_server_interceptor, filters
 
+from rpc import personal
 from rpc.gate import OPEN_SERVICES, Gate, Method, Translate
 from rpc.identity import TokenVerifier
 from rpc.messages import compile_rules
@@ -37,9 +38,10 @@ class Server:
     A handler raises StatusError to refuse; `translate` makes one of other exceptions that have a
     meaning (a database that is away), and what is left is INTERNAL, logged with its trace id.
     `timeout_seconds` bounds a unary call whose caller set no deadline. Without `credentials` the
-    port speaks plaintext. Health and reflection answer anybody.
-    ValueError, now and not at the first call, for a method without a permission;
-    protovalidate's CompilationError for a request whose rules cannot work.
+    port speaks plaintext. Health and reflection answer anybody. `open_personal` makes personal data
+    in an answer readable, for whoever may read it; without it nobody may.
+    ValueError, now and not at the first call, for a method without a permission or a field marked
+    personal that cannot be; protovalidate's CompilationError for a request whose rules cannot work.
     """
 
     def __init__(
@@ -51,11 +53,19 @@ class Server:
         address: str = "127.0.0.1:0",
         credentials: grpc.ServerCredentials | None = None,
         translate: Translate = lambda error: None,
+        open_personal: personal.Open | None = None,
         timeout_seconds: float = 30.0,
         max_message_bytes: int = 4 << 20,
     ) -> None:
         self._services = services
-        self._gate = Gate(_methods(services), verifier, permissions, translate, timeout_seconds)
+        self._gate = Gate(
+            _methods(services),
+            verifier,
+            permissions,
+            translate,
+            timeout_seconds,
+            open_personal or _blanked,
+        )
         self._address = address
         self._credentials = credentials
         self._options = (*OPTIONS, ("grpc.max_receive_message_length", max_message_bytes))
@@ -113,5 +123,11 @@ def _methods(services: Sequence[Service]) -> dict[str, Method]:
             compile_rules(method.input_type, compiled)
             request = GetMessageClass(method.input_type)
             path = f"/{service.descriptor.full_name}/{method.name}"
-            methods[path] = Method(request, required_permission(method))
+            personal.check([method.input_type, method.output_type])
+            may_hold = personal.reaches(method.output_type)
+            methods[path] = Method(request, required_permission(method), may_hold)
     return methods
+
+
+async def _blanked(answer: Any) -> Any:
+    return personal.blanked(answer)
