@@ -1,0 +1,55 @@
+"""The data keys of subjects, wrapped: added and held in the transaction that seals with them."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+from uuid_utils.compat import uuid7
+
+from eventstore.engine import begun, driver
+
+HOLD = "SELECT id, wrapped FROM eventstore.hold_data_key($1)"
+ADD = "SELECT eventstore.add_data_key($1, $2, $3)"
+FIND = "SELECT id, wrapped FROM eventstore.data_keys($1)"
+FORGET = "SELECT eventstore.forget_subject($1, $2)"
+VACUUM = "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) eventstore.data_key"
+
+
+class WrappedKey(NamedTuple):
+    """A data key as the database has it."""
+
+    id: UUID
+    wrapped: bytes
+
+
+def subject_hash(subject: str) -> bytes:
+    """What the database knows a subject by."""
+    return hashlib.sha256(b"bihuan subject\0" + subject.encode()).digest()
+
+
+async def hold(conn: AsyncConnection, subject: bytes) -> WrappedKey | None:
+    """The subject's key, not to be destroyed before this transaction ends; None without one."""
+    row = await (await begun(conn)).fetchrow(HOLD, subject)
+    return WrappedKey(*row) if row else None
+
+
+async def add(conn: AsyncConnection, subject: bytes, wrapped: bytes) -> None:
+    """Give the subject this key, unless another transaction gave it one: `hold` tells which."""
+    await (await begun(conn)).execute(ADD, uuid7(), subject, wrapped)
+
+
+async def find(conn: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, bytes | None]:
+    """The keys of these ids, wrapped, where they were ever made; None for a destroyed one."""
+    return {row["id"]: row["wrapped"] for row in await driver(conn).fetch(FIND, list(ids))}
+
+
+async def forget(conn: AsyncConnection, subject: bytes, by: str) -> bool:
+    """Destroy the subject's key, once who seals with it has ended; whether there was one."""
+    return bool(await (await begun(conn)).fetchval(FORGET, subject, by))
+
+
+async def vacuum(conn: AsyncConnection) -> None:
+    """Have PostgreSQL give up the rows that destroyed keys were in. Outside of any transaction."""
+    await driver(conn).execute(VACUUM)
