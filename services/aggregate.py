@@ -25,12 +25,14 @@ from eventstore import (
     Snapshot,
     WrongExpectedVersion,
 )
+from rpc import personal
 from rpc.causation import current_causation
 from rpc.errors import StatusError, aborted, already_exists, invalid_argument, not_found
 from rpc.identity import current_identity
 from rpc.telemetry import current_traceparent
 from services.events import read
 from services.fingerprint import fingerprint
+from services.vault import Vault
 
 # An event goes to its loop as JSON, several times its size, in a message of at most 2 MB.
 MOST_EVENT_BYTES = 256 << 10
@@ -88,11 +90,15 @@ class Aggregate(Generic[State]):
 class Commands(Generic[State]):
     """Carries out commands on aggregates of one kind."""
 
-    def __init__(self, store: EventStore, aggregate: Aggregate[State]) -> None:
+    def __init__(
+        self, store: EventStore, aggregate: Aggregate[State], vault: Vault | None = None
+    ) -> None:
+        """`vault` seals personal data; without one, commands and events must not hold any."""
         self._store = store
         self._aggregate = aggregate
         state: Any = type(aggregate.blank(""))
         self._fingerprint = fingerprint(aggregate.evolve, (state, *aggregate.events))
+        self._vault = vault
 
     async def create(
         self, name: str, command: Message, decide: Callable[[State], Sequence[Message]]
@@ -155,6 +161,9 @@ class Commands(Generic[State]):
         self, conn: AsyncConnection, caller: str, request_id: UUID, command: Message
     ) -> bytes | None:
         method = command.DESCRIPTOR.full_name
+        # A digest outlives a forgotten key: of personal data it holds marks by that key only.
+        if vault := self._vault_for([command]):
+            command = await vault.marked(conn, command)
         try:
             return await self._store.claim(conn, caller, request_id, method, _digest(command))
         except RequestReused as error:
@@ -177,7 +186,7 @@ class Commands(Generic[State]):
             raise not_found("bihuan.dev/" + type(state).__name__, name)
         if _etag(command) not in ("", state.etag):
             raise _conflict(name, state.etag)
-        events = decide(state)
+        events = await self._sealed(conn, decide(state), state)
         if not events:
             return state
         stream = self._aggregate.stream(name)
@@ -196,6 +205,21 @@ class Commands(Generic[State]):
             snapshot = Snapshot(version, state.SerializeToString(deterministic=True))
             await self._store.keep_snapshot(conn, stream, snapshot, self._fingerprint)
         return state
+
+    async def _sealed(
+        self, conn: AsyncConnection, events: Sequence[Message], state: State
+    ) -> Sequence[Message]:
+        """The events as they are recorded, evolved and answered with: no personal value in clear."""
+        vault = self._vault_for(events)
+        return await vault.sealed(conn, events, state) if vault else events
+
+    def _vault_for(self, messages: Sequence[Message]) -> Vault | None:
+        """The vault, if any of the messages holds personal data."""
+        if not any(personal.holds(message) for message in messages):
+            return None
+        if self._vault is None:
+            raise RuntimeError("personal data, and no vault to seal it")
+        return self._vault
 
     async def load(self, conn: AsyncConnection, name: str) -> tuple[State, int]:
         """The state of `name` and its version; the blank state and 0 if there is none."""

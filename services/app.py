@@ -10,9 +10,11 @@ from bihuan.calendar.v1 import calendar_service_pb2, calendar_service_pb2_grpc
 from bihuan.evidence.v1 import evidence_service_pb2, evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2, feed_service_pb2_grpc
 from bihuan.notification.v1 import notice_pb2, notice_pb2_grpc
+from bihuan.privacy.v1 import privacy_service_pb2, privacy_service_pb2_grpc
 from bihuan.rectification.v1 import problem_service_pb2, problem_service_pb2_grpc
 from eventstore import EventStore, engine_for, is_unavailable
 from eventstore import migrate as migrate_schemas
+from eventstore.envelope import MasterKeyFile, MasterKeyMissing
 from rpc.errors import StatusError, failed_precondition, unavailable
 from rpc.identity import TokenVerifier
 from rpc.permissions import ROLES_FILE, Permissions
@@ -26,18 +28,23 @@ from services.evidence.service import MOST_SECONDS, EvidenceService
 from services.feed.service import FeedService
 from services.health import watch
 from services.notification.service import NotificationService
+from services.privacy.service import PrivacyService
 from services.rectification.service import ProblemService
+from services.vault import Vault
 
 HERE = Path(__file__).parent
 MIGRATIONS = tuple(
-    HERE / name / "migrations" for name in ("calendar", "rectification", "notification")
+    HERE / name / "migrations" for name in ("calendar", "rectification", "notification", "privacy")
 )
 GRACE_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class ServeOptions:
-    """Typed configuration of the services; `clock` is rules.Clock as text, empty for real time."""
+    """Typed configuration of the services; `clock` is rules.Clock as text, empty for real time.
+
+    Without a `master_key`, a file as of MasterKeyFile, what has personal data in it is UNAVAILABLE.
+    """
 
     database_url: str
     address: str
@@ -47,6 +54,7 @@ class ServeOptions:
     roles_file: Path = ROLES_FILE
     rules_dir: Path | None = None
     clock: str = ""
+    master_key: Path | None = None
     evidence_most_bytes: int = MOST_BYTES
     upload_seconds: float = MOST_SECONDS
 
@@ -64,17 +72,19 @@ async def serve(options: ServeOptions, ready: Callable[[int], None], stop: async
     await migrate(options.database_url)
     stores = {
         domain: EventStore(engine_for(options.database_url, f"bihuan_{domain}"))
-        for domain in ("rectification", "notification", "calendar", "reader")
+        for domain in ("rectification", "notification", "calendar", "privacy", "reader", "writer")
     }
     try:
         shelf = CalendarShelf(stores["calendar"], RuleBook.load(options.rules_dir))
         await shelf.catch_up()
+        vault = Vault(stores["writer"].engine, MasterKeyFile(options.master_key))
         server = Server(
-            _services(options, stores, shelf),
+            _services(options, stores, shelf, vault),
             TokenVerifier(options.jwks, options.issuer),
             Permissions.load(options.roles_file),
             address=options.address,
             translate=_translate,
+            open_personal=vault.opened,
         )
         ready(await server.start())
         try:
@@ -103,13 +113,13 @@ async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
 
 
 def _services(
-    options: ServeOptions, stores: dict[str, EventStore], shelf: CalendarShelf
+    options: ServeOptions, stores: dict[str, EventStore], shelf: CalendarShelf, vault: Vault
 ) -> list[Service]:
     clock = Clock.parse(options.clock)
     files = EvidenceFiles(options.evidence_url, options.evidence_most_bytes)
     return [
         Service(
-            ProblemService(stores["rectification"], shelf, files, clock),
+            ProblemService(stores["rectification"], shelf, files, clock, vault),
             problem_service_pb2_grpc.add_ProblemServiceServicer_to_server,
             problem_service_pb2.DESCRIPTOR.services_by_name["ProblemService"],
         ),
@@ -122,6 +132,11 @@ def _services(
             CalendarService(stores["calendar"], shelf, clock),
             calendar_service_pb2_grpc.add_CalendarServiceServicer_to_server,
             calendar_service_pb2.DESCRIPTOR.services_by_name["CalendarService"],
+        ),
+        Service(
+            PrivacyService(stores["privacy"], clock),
+            privacy_service_pb2_grpc.add_PrivacyServiceServicer_to_server,
+            privacy_service_pb2.DESCRIPTOR.services_by_name["PrivacyService"],
         ),
         Service(
             EvidenceService(files, options.upload_seconds),
@@ -148,4 +163,7 @@ def _translate(error: Exception) -> StatusError | None:
             stream=error.stream,
             version=str(error.version),
         )
+    if isinstance(error, MasterKeyMissing):
+        text = "personal data can be neither sealed nor opened: the master key is not to be had"
+        return unavailable("MASTER_KEY_UNAVAILABLE", text)
     return None

@@ -15,10 +15,12 @@ from bihuan.evidence.v1 import evidence_service_pb2 as evidence_pb
 from bihuan.evidence.v1 import evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2_grpc
 from bihuan.notification.v1 import notice_pb2_grpc
+from bihuan.privacy.v1 import privacy_service_pb2_grpc
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from bihuan.rectification.v1 import problem_service_pb2_grpc
 from bihuan.types.v1.evidence_pb2 import Evidence
+from eventstore.envelope import MasterKeyFile
 from rpc.client import connect
 from rpc.identity import Identity
 from rpc.issuer import LocalIssuer
@@ -36,6 +38,7 @@ class Client:
         self.notices = notice_pb2_grpc.NotificationServiceStub(channel)
         self.evidence = evidence_service_pb2_grpc.EvidenceServiceStub(channel)
         self.calendars = calendar_service_pb2_grpc.CalendarServiceStub(channel)
+        self.privacy = privacy_service_pb2_grpc.PrivacyServiceStub(channel)
         self.feed = feed_service_pb2_grpc.FeedServiceStub(channel)
 
     async def upload(self, content: bytes = b"photo", title: str = "整改照片") -> Evidence:
@@ -77,6 +80,9 @@ async def bureau(
 ) -> AsyncIterator[Bureau]:
     """Serve until the block ends; `options_` are those of services.app.ServeOptions."""
     issuer = LocalIssuer(folder / "issuer")
+    master_key = folder / "master.key"
+    if not master_key.exists():
+        MasterKeyFile.create(master_key)
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     options = ServeOptions(
@@ -86,7 +92,7 @@ async def bureau(
         issuer=issuer.name,
         evidence_url=str(folder / "evidence"),
         clock=clock,
-        **options_,
+        **{"master_key": master_key, **options_},
     )
     serving = asyncio.create_task(serve(options, bound.set_result, stop))
     await asyncio.wait({serving, bound}, return_when=asyncio.FIRST_COMPLETED)

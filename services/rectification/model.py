@@ -179,6 +179,7 @@ def _report(case: _Case, command: rpc_pb.ReportProblemRequest) -> list[Event]:
             reporter=case.actor,
             report_time=case.time,
             next_step=case.step(pb.STEP_VERIFY, 1),
+            complainant=command.complainant if command.HasField("complainant") else None,
         )
     ]
 

@@ -1,6 +1,7 @@
 """ProblemService: translates RPCs to commands and queries on problems."""
 
 from typing import Any, TypeAlias, get_args
+from uuid import NAMESPACE_URL, uuid5
 
 from google.protobuf.field_mask_pb2 import FieldMask
 from uuid_utils.compat import uuid7
@@ -19,6 +20,7 @@ from services.evidence.files import EvidenceFiles
 from services.rectification import model, views
 from services.rectification.evolve import Event, evolve
 from services.rectification.sight import shown
+from services.vault import Vault
 
 Context: TypeAlias = Any
 
@@ -35,10 +37,15 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
     """An enterprise's own people see and touch its own problems only, once they concern it."""
 
     def __init__(
-        self, store: EventStore, shelf: CalendarShelf, files: EvidenceFiles, clock: Clock
+        self,
+        store: EventStore,
+        shelf: CalendarShelf,
+        files: EvidenceFiles,
+        clock: Clock,
+        vault: Vault,
     ) -> None:
         self._engine = store.engine
-        self._commands = Commands(store, PROBLEM)
+        self._commands = Commands(store, PROBLEM, vault)
         self._shelf = shelf
         self._files = files
         self._clock = clock
@@ -48,6 +55,7 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
     ) -> pb.Problem:
         _require_own(request.enterprise.uscc)
         _require_self_report(request.source)
+        _name_complainant(request)
         reported = await self._commands.create(
             f"problems/{uuid7()}", request, lambda problem: self._decide(problem, request)
         )
@@ -222,6 +230,21 @@ def _require_self_report(source: pb.Source.ValueType) -> None:
             "an enterprise reports its own problems as what they are",
             [("source", "must be SOURCE_SELF_REPORT")],
         )
+
+
+def _name_complainant(request: rpc_pb.ReportProblemRequest) -> None:
+    """Give a complainant without an id one: the same for the same request, so that it can be repeated."""
+    if not request.HasField("complainant"):
+        return
+    if request.source != pb.SOURCE_COMPLAINT:
+        raise invalid_argument(
+            "NOT_A_COMPLAINT",
+            "only a complaint has a complainant",
+            [("complainant", "only with SOURCE_COMPLAINT")],
+        )
+    if not request.complainant.id:
+        whose = f"bihuan:complainant/{current_identity().subject}/{request.request_id}"
+        request.complainant.id = str(uuid5(NAMESPACE_URL, whose))
 
 
 def _require_enterprise(uscc: str) -> None:

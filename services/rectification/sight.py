@@ -29,4 +29,5 @@ def shown(problem: pb.Problem) -> pb.Problem:
         seen.reporter = ""
     if problem.source not in TOLD:
         seen.description = ""
+    seen.ClearField("complainant")
     return seen

@@ -4,8 +4,8 @@ from alembic import op
 
 from eventstore.roles import create_role
 
-revision = "0003"
-down_revision = "0002"
+revision = "0004"
+down_revision = "0003"
 
 # Nobody but the functions reads or writes it. A key that is destroyed leaves its row, and never
 # comes back.
