@@ -110,6 +110,25 @@ class MasterKeyFile:
         _write(path, [os.urandom(KEY_BYTES)])
         return cls(path)
 
+    def rotate(self) -> None:
+        """Put a new key before the others: it wraps from now on. Raises MasterKeyMissing, OSError."""
+        self._replace([os.urandom(KEY_BYTES), *self.keys()])
+
+    def retire(self) -> None:
+        """Drop every key but the first; what they wrapped is lost. As `rotate`."""
+        self._replace(self.keys()[:1])
+
+    def is_current(self, wrapped: bytes) -> bool:
+        """Whether the first key wrapped it."""
+        return wrapped[1 : 1 + KEY_ID_BYTES] == master_id(self.keys()[0])
+
+    def _replace(self, keys: list[bytes]) -> None:
+        if self._path is None:
+            raise MasterKeyMissing("no master key is configured")
+        fresh = self._path.with_name(f"{self._path.name}.new")
+        _write(fresh, keys)
+        fresh.replace(self._path)
+
     async def wrap(self, key: bytes) -> bytes:
         """Version, id of the master key, nonce, ciphertext."""
         master = self.keys()[0]

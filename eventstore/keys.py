@@ -1,7 +1,7 @@
 """The data keys of subjects, wrapped: added and held in the transaction that seals with them."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,7 +13,10 @@ from eventstore.engine import begun, driver
 HOLD = "SELECT id, wrapped FROM eventstore.hold_data_key($1)"
 ADD = "SELECT eventstore.add_data_key($1, $2, $3)"
 FIND = "SELECT id, wrapped FROM eventstore.data_keys($1)"
+AFTER = "SELECT id, wrapped FROM eventstore.data_keys_after($1, $2)"
+REWRAP = "SELECT eventstore.rewrap_data_key($1, $2, $3)"
 FORGET = "SELECT eventstore.forget_subject($1, $2)"
+PAGE = 500
 VACUUM = "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) eventstore.data_key"
 
 
@@ -48,6 +51,20 @@ async def find(conn: AsyncConnection, ids: Iterable[UUID]) -> dict[UUID, bytes |
 async def forget(conn: AsyncConnection, subject: bytes, by: str) -> bool:
     """Destroy the subject's key, once who seals with it has ended; whether there was one."""
     return bool(await (await begun(conn)).fetchval(FORGET, subject, by))
+
+
+async def each(conn: AsyncConnection) -> AsyncIterator[WrappedKey]:
+    """Every key that is not destroyed, those added meanwhile too, in order of their making."""
+    after = UUID(int=0)
+    while rows := await driver(conn).fetch(AFTER, after, PAGE):
+        for row in rows:
+            yield WrappedKey(*row)
+        after = rows[-1]["id"]
+
+
+async def rewrap(conn: AsyncConnection, key: WrappedKey, wrapped: bytes) -> None:
+    """Put another wrapping in the place of this one, if the key still has it."""
+    await driver(conn).execute(REWRAP, key.id, key.wrapped, wrapped)
 
 
 async def vacuum(conn: AsyncConnection) -> None:

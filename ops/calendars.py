@@ -32,7 +32,7 @@ async def publish(settings: Settings, file: Path) -> int:
     request = _request(file)
     require_issuer(settings)
     token = issue(settings, Identity(ROLE, roles=frozenset({ROLE})), hours=1)
-    async with connect(_target(settings), token) as channel:
+    async with connect(target(settings), token) as channel:
         try:
             await CalendarServiceStub(channel).PublishCalendar(request)
         except grpc.aio.AioRpcError as error:
@@ -69,7 +69,7 @@ def _request(file: Path) -> "PublishCalendarRequest":
     )
 
 
-def _target(settings: Settings) -> str:
+def target(settings: Settings) -> str:
     """The services' address: the stack of this home may have had to choose another port."""
     up = None if settings.configured("grpc_address") else addresses(settings.home)
     return reachable(up.grpc_address if up else settings.grpc_address)

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ops import log_cli, rebuild_cli
+from ops import log_cli, personal_cli, rebuild_cli
 from ops import settings as configuration
 from ops.calendars import Refused
-from ops.failures import DemoFailed, LogRefused, ScenarioError, Unreachable
+from ops.failures import DemoFailed, LogRefused, NotForgotten, ScenarioError, Unreachable
 from ops.home import AlreadyUp
 from ops.part import PartFailed
 from ops.ports import PortTaken
@@ -28,7 +28,16 @@ if TYPE_CHECKING:
     from rpc.identity import Identity
 
 FAILED, MISUSED = 1, 2
-FAILURES = (AlreadyUp, PartFailed, Refused, DemoFailed, LogRefused, ScenarioError, Unreachable)
+FAILURES = (
+    AlreadyUp,
+    PartFailed,
+    Refused,
+    DemoFailed,
+    LogRefused,
+    NotForgotten,
+    ScenarioError,
+    Unreachable,
+)
 MOST_HOURS = 8784
 
 app = typer.Typer(
@@ -54,6 +63,7 @@ Three commands to begin with:
 calendar = typer.Typer(no_args_is_help=True, help="Working-day calendars, one for each year.")
 app.add_typer(calendar, name="calendar")
 log_cli.register(app)
+personal_cli.register(app)
 rebuild_cli.register(app)
 
 out = Console()

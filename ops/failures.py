@@ -13,5 +13,9 @@ class DemoFailed(Exception):
     """The scenario did not end as it should; the message says what is left open."""
 
 
+class NotForgotten(Exception):
+    """Nobody was forgotten, or no key was rewrapped; the message says why."""
+
+
 class LogRefused(Exception):
     """The log does not show what was asked for; the message says why."""

@@ -122,6 +122,11 @@ class Settings(BaseSettings):
     seal_key: Absolute | None = _variable(
         "BIHUAN_SEAL_KEY", None, "key that signs the log's checkpoints; unset: one of our own"
     )
+    master_key: Absolute | None = _variable(
+        "BIHUAN_MASTER_KEY",
+        None,
+        "file of the key that personal data's keys are wrapped by; unset: one of our own",
+    )
     log_origin: str = _variable(
         "BIHUAN_LOG_ORIGIN", "bihuan.local/log", "name of the log in its checkpoints"
     )

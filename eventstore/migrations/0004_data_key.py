@@ -64,12 +64,31 @@ BEGIN
 END $$
 """
 
+EACH = """
+CREATE FUNCTION eventstore.data_keys_after(after uuid, most integer)
+RETURNS TABLE (id uuid, wrapped bytea)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT k.id, k.wrapped FROM eventstore.data_key k
+    WHERE k.id > $1 AND k.wrapped IS NOT NULL ORDER BY k.id LIMIT $2
+$$
+"""
+
+# Nothing happens to a key that was destroyed meanwhile.
+REWRAP = """
+CREATE FUNCTION eventstore.rewrap_data_key(id uuid, was bytea, wrapped bytea)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE eventstore.data_key k SET wrapped = $3 WHERE k.id = $1 AND k.wrapped = $2
+$$
+"""
+
 GRANTS = """
 REVOKE EXECUTE ON FUNCTION eventstore.hold_data_key, eventstore.add_data_key,
-  eventstore.data_keys, eventstore.forget_subject FROM PUBLIC;
+  eventstore.data_keys, eventstore.forget_subject, eventstore.data_keys_after,
+  eventstore.rewrap_data_key FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION eventstore.hold_data_key, eventstore.add_data_key, eventstore.data_keys
   TO bihuan_writer;
-GRANT EXECUTE ON FUNCTION eventstore.forget_subject TO bihuan_privacy;
+GRANT EXECUTE ON FUNCTION eventstore.forget_subject, eventstore.data_keys_after,
+  eventstore.rewrap_data_key TO bihuan_privacy;
 GRANT MAINTAIN ON eventstore.data_key TO bihuan_privacy
 """
 
@@ -78,7 +97,7 @@ def upgrade() -> None:
     create_role(op, "bihuan_privacy", member_of="bihuan_writer")
     op.execute("SET LOCAL ROLE bihuan_owner")
     _run(TABLES)
-    for function in (HOLD, ADD, FIND, FORGET):
+    for function in (HOLD, ADD, FIND, FORGET, EACH, REWRAP):
         op.execute(function)
     _run(GRANTS)
     op.execute("RESET ROLE")

@@ -1,0 +1,96 @@
+"""What operators do about personal data: keep the master key, change it, forget a person."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from ops.failures import NotForgotten
+from ops.home import make
+from ops.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from bihuan.privacy.v1.privacy_service_pb2 import Subject
+
+ROLE = "operator"
+
+
+def master_key(settings: Settings) -> Path | None:
+    """The file of the master key; None where none is configured and this home has none of its own.
+
+    Services without one would else make a key each, and lose it with their home. SettingsError for
+    one that is configured and cannot be used.
+    """
+    from eventstore.envelope import MasterKeyFile, MasterKeyMissing
+
+    path = _path(settings)
+    if settings.master_key is None and not path.exists():
+        return None
+    try:
+        MasterKeyFile(path).keys()
+    except MasterKeyMissing as error:
+        raise SettingsError(f"BIHUAN_MASTER_KEY: {error}") from error
+    return path
+
+
+def ensure_master_key(settings: Settings) -> None:
+    """Make the home's own master key at its first start, unless one is configured."""
+    from eventstore.envelope import MasterKeyFile
+
+    path = _path(settings)
+    if settings.master_key is None and not path.exists():
+        make(settings.home, path.parent.name)
+        MasterKeyFile.create(path)
+
+
+async def forget(settings: Settings, subject: str, reason: str) -> "Subject":
+    """Forget a person through the services, as role `operator`. Raises NotForgotten."""
+    import grpc
+
+    from bihuan.privacy.v1.privacy_service_pb2 import ForgetSubjectRequest
+    from bihuan.privacy.v1.privacy_service_pb2_grpc import PrivacyServiceStub
+    from ops.calendars import target
+    from ops.tokens import issue
+    from rpc.client import connect, status_of
+    from rpc.identity import Identity
+
+    request = ForgetSubjectRequest(request_id=str(uuid4()), subject=subject, reason=reason)
+    token = issue(settings, Identity(ROLE, roles=frozenset({ROLE})), hours=1)
+    async with connect(target(settings), token) as channel:
+        try:
+            return await PrivacyServiceStub(channel).ForgetSubject(request)
+        except grpc.aio.AioRpcError as error:
+            status = status_of(error)
+            raise NotForgotten(f"{status.reason}: {status.message}") from error
+
+
+async def rewrap(settings: Settings, retire: bool) -> int:
+    """Wrap every data key by a new master key, or by the current one and then drop the older ones.
+
+    Returns how many there are. SettingsError, and NotForgotten when a key cannot be read.
+    """
+    from eventstore import keys
+    from eventstore.envelope import MasterKeyFile, MasterKeyMissing, NotWhole
+    from ops.log import opened
+
+    path, count = master_key(settings), 0
+    if path is None:
+        raise SettingsError("BIHUAN_MASTER_KEY: not set, and this home has no master key")
+    file = MasterKeyFile(path)
+    async with opened(settings, "bihuan_privacy") as store, store.engine.connect() as conn:
+        if not retire:
+            file.rotate()
+        try:
+            async for key in keys.each(conn):
+                count += 1
+                if not file.is_current(key.wrapped):
+                    await keys.rewrap(conn, key, await file.wrap(await file.unwrap(key.wrapped)))
+        except (MasterKeyMissing, NotWhole) as error:
+            raise NotForgotten(f"not all keys are rewrapped: {error}") from error
+        await keys.vacuum(conn)
+        if retire:
+            file.retire()
+    return count
+
+
+def _path(settings: Settings) -> Path:
+    return settings.master_key or settings.home / "keys" / "master.key"
