@@ -52,7 +52,10 @@ class Echo(echo_pb2_grpc.EchoServiceServicer):
 
     def answer(self, title: str) -> echo_pb2.EchoResponse:
         return echo_pb2.EchoResponse(
-            title=title, subject=current_identity().subject, traceparent=current_traceparent()
+            title=title,
+            subject=current_identity().subject,
+            traceparent=current_traceparent(),
+            person=echo_pb2.Person(id="p", phone="sealed 13947212345"),
         )
 
     async def act(self, name: str) -> None:
@@ -111,11 +114,13 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(issuer: LocalIssuer, **options) -> AsyncIterator[Served]:
+async def serving(
+    issuer: LocalIssuer, roles: Permissions = PERMISSIONS, **options
+) -> AsyncIterator[Served]:
     verifier = TokenVerifier(issuer.jwks, issuer.name)
     servicer = Echo()
     service = Service(servicer, echo_pb2_grpc.add_EchoServiceServicer_to_server, ECHO)
-    server = Server([service], verifier, PERMISSIONS, translate=database_away, **options)
+    server = Server([service], verifier, roles, translate=database_away, **options)
     port = await server.start()
     try:
         yield Served(issuer, servicer, server, port)
