@@ -12,6 +12,7 @@ from bihuan.privacy.v1 import privacy_service_pb2 as privacy_pb
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from eventstore import EventStore, engine_for
+from eventstore.engine import driver
 from eventstore.envelope import NotWhole
 from services.vault import FORGOTTEN
 from tests.bureau import Bureau, report
@@ -50,6 +51,12 @@ async def get(open_: Bureau, problem: pb.Problem, role: str = "officer") -> pb.C
     request = rpc_pb.GetProblemRequest(name=problem.name)
     found = await open_.client(role).problems.GetProblem(request)
     return cast(pb.Complainant, found.complainant)
+
+
+async def dealt(store: EventStore) -> int:
+    """The head, once every event has its position: readers do not wait for another who deals."""
+    async with store.engine.connect() as conn:
+        return cast(int, await driver(conn).fetchval("SELECT eventstore.advance(true)"))
 
 
 async def dump(store: EventStore) -> str:

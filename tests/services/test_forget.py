@@ -25,6 +25,7 @@ from tests.services.persons import (
     ZHANG,
     complain,
     complaint,
+    dealt,
     dump,
     forget,
     get,
@@ -72,6 +73,7 @@ async def test_forgetting_is_recorded_without_saying_who(
     request_id = rid()
     answers = [await forget(open_bureau, request_id=request_id) for _ in range(2)]
     assert answers[0] == answers[1]
+    await dealt(store)
     (event,) = await store.tail(5, Filter(categories=("privacy.subject",)))
     forgotten = privacy_pb.SubjectForgotten.FromString(event.data)
     assert event.stream == "privacy.subject-" + forgotten.name.removeprefix("subjects/")
@@ -93,11 +95,11 @@ async def test_nobody_is_forgotten_who_is_not_known_or_no_more(
     if known:
         await complain(open_bureau)
         await forget(open_bureau)
-    head = await store.head()
+    head = await dealt(store)
     request = privacy_pb.ForgetSubjectRequest(request_id=rid(), subject=PERSON)
     status = await refused(open_bureau.client("operator").privacy.ForgetSubject(request))
     assert (status.code, status.reason) == (code_pb2.NOT_FOUND, "SUBJECT_NOT_FOUND")
-    assert await store.head() == head
+    assert await dealt(store) == head
 
 
 @pytest.mark.parametrize(
@@ -130,10 +132,12 @@ async def test_after_forgetting_the_log_verifies_and_state_and_views_are_built_a
     problem = await complain(open_bureau)
     async with sealing(database_url, tmp_path / "published"):
         await open_bureau.client("officer").problems.VerifyProblem(verification(problem))
+        await dealt(store)
     signed = (tmp_path / "published" / "checkpoint").read_text()
     before = await dump(store)
     async with sealing(database_url, tmp_path / "published"):
         await forget(open_bureau)
+        await dealt(store)
     auditor = Auditor(store, KEY.verifier)
     assert (await auditor.whole(published=signed)).events == 3
     assert (await auditor.whole(since=signed)).events == 1

@@ -30,6 +30,7 @@ from tests.services.persons import (
     clear,
     complain,
     complaint,
+    dealt,
     dump,
     forget,
     get,
@@ -160,6 +161,7 @@ class Signalled:
 
 async def everything(open_: Bureau, store: EventStore, folder: Path) -> str:
     """What the database, the feed, the relay and `bihuan log` tell, and what lies in files."""
+    await dealt(store)
     feed = open_.client("agency", "officer").feed
     page = await feed.ReadEvents(feed_pb.ReadEventsRequest(page_size=1000))
     follow = feed.FollowEvents(feed_pb.FollowEventsRequest())
