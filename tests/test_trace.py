@@ -20,6 +20,7 @@ from rpc.client import connect as connect_services
 from rpc.identity import Identity
 from rpc.telemetry import configure
 from tests.bureau import bureau, report
+from tests.services.persons import PERSON, clear, complain
 from workflows import search_attributes as sa
 from workflows.activities import Activities
 from workflows.relay import Relay
@@ -145,6 +146,33 @@ async def test_what_follows_from_a_later_command_is_in_the_trace_of_that_command
     assert told.type == "bihuan.notification.v1.NoticeSent"
     assert told.metadata.causation_id == verified.id
     assert trace_id(told) == trace_id(verified)
+
+
+async def test_who_complained_is_in_clear_in_no_span_and_in_no_history_of_the_loop(
+    database_url: str,
+    tmp_path: Path,
+    store: EventStore,
+    temporal: Client,
+    spans: InMemorySpanExporter,
+) -> None:
+    spans.clear()
+    async with bureau(database_url, tmp_path) as open_:
+        token = open_.issuer.issue(Identity(subject="loop", roles=frozenset({"loop"})))
+        async with (
+            connect_services(open_.target, token) as channel,
+            worker(temporal, Activities(channel)),
+        ):
+            problem = await complain(open_, "reporter")
+            await Relay(temporal, "").deliver(
+                await first(store, "bihuan.rectification.v1.ProblemReported")
+            )
+            await first(store, "bihuan.notification.v1.NoticeSent")
+            loop = temporal.get_workflow_handle(f"problem-loop/{problem.name.partition('/')[2]}")
+            history = await loop.fetch_history()
+    told = [event.SerializeToString() for event in history.events]
+    told += [span.to_json().encode() for span in spans.get_finished_spans()]
+    assert PERSON.encode() in b"".join(told), "nothing was looked at"
+    assert clear(b"".join(told)) == []
 
 
 def trace_id(event: RecordedEvent) -> str:
