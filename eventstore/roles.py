@@ -5,8 +5,9 @@
 | `bihuan_owner`    | own the schema `eventstore`; not even it may change the log              |
 | `bihuan_reader`   | read events and positions, deal positions, keep checkpoints              |
 | `bihuan_sealer`   | as the reader, and keep the Merkle tree and its signed checkpoints           |
-| `bihuan_writer`   | as the reader, and call `append`, `claim`, `answer`, `keep_snapshot`     |
+| `bihuan_writer`   | as the reader, and call `append` and what goes with it; make and read data keys |
 | `bihuan_<domain>` | as the writer, for streams `<domain>.…` alone; all in its own view schema |
+| `bihuan_privacy`  | as a domain, and destroy data keys or wrap them anew                     |
 
 All are NOLOGIN: grant one to the login of a deployment, and connect with `engine_for(url, role)`.
 """

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bihuan.privacy.v1.privacy_service_pb2 import Subject
 
 ROLE = "operator"
+NOBODY = "SUBJECT_NOT_FOUND"  # or forgotten before
 
 
 def master_key(settings: Settings) -> Path | None:
@@ -60,7 +61,8 @@ async def forget(settings: Settings, subject: str, reason: str) -> "Subject":
             return await PrivacyServiceStub(channel).ForgetSubject(request)
         except grpc.aio.AioRpcError as error:
             status = status_of(error)
-            raise NotForgotten(f"{status.reason}: {status.message}") from error
+            hint = ": no data of theirs is under a key" if status.reason == NOBODY else ""
+            raise NotForgotten(f"{status.reason}: {status.message}{hint}") from error
 
 
 async def rewrap(settings: Settings, retire: bool) -> int:

@@ -63,7 +63,7 @@ def holds(message: Message) -> bool:
 
 def replaced(message: M, replace: Callable[[Value], str]) -> M:
     """The message with each personal value replaced; itself, untouched, if it has none."""
-    if not reaches(message.DESCRIPTOR):
+    if not holds(message):
         return message
     copy = type(message)()
     copy.CopyFrom(message)

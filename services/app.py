@@ -1,6 +1,7 @@
 """Every service in one process: migrates, wires, serves, drains."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,7 @@ MIGRATIONS = tuple(
     HERE / name / "migrations" for name in ("calendar", "rectification", "notification", "privacy")
 )
 GRACE_SECONDS = 10.0
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ async def serve(options: ServeOptions, ready: Callable[[int], None], stop: async
     try:
         shelf = CalendarShelf(stores["calendar"], RuleBook.load(options.rules_dir))
         await shelf.catch_up()
+        if options.master_key is None:
+            log.warning("there is no master key: what has personal data in it is UNAVAILABLE")
         vault = Vault(stores["writer"].engine, MasterKeyFile(options.master_key))
         server = Server(
             _services(options, stores, shelf, vault),

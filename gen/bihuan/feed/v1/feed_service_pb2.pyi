@@ -54,7 +54,9 @@ class Event(_message.Message):
     """W3C trace context of the command."""
     @_builtins.property
     def payload(self) -> _any_pb2.Any:
-        """What happened; its type URL names the event type."""
+        """What happened, as it was recorded; its type URL names the event type. Fields marked personal hold a
+        sealed text, for everybody.
+        """
 
     @_builtins.property
     def record_time(self) -> _timestamp_pb2.Timestamp:

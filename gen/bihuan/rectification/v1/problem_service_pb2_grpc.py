@@ -35,7 +35,8 @@ class ProblemServiceStub:
 
     An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
     the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
-    not told who reported unless the caller did, nor the description of what others complained of.
+    not told who reported unless the caller did, nor the description of what others complained of, nor that
+    there is a complainant. Name and telephone of one are empty for everybody without personal.data.open.
     """
 
     def __init__(self, channel):
@@ -135,7 +136,8 @@ class ProblemServiceServicer:
 
     An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
     the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
-    not told who reported unless the caller did, nor the description of what others complained of.
+    not told who reported unless the caller did, nor the description of what others complained of, nor that
+    there is a complainant. Name and telephone of one are empty for everybody without personal.data.open.
     """
 
     def ReportProblem(self, request, context):
@@ -352,7 +354,8 @@ class ProblemService:
 
     An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
     the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
-    not told who reported unless the caller did, nor the description of what others complained of.
+    not told who reported unless the caller did, nor the description of what others complained of, nor that
+    there is a complainant. Name and telephone of one are empty for everybody without personal.data.open.
     """
 
     @staticmethod

@@ -22,7 +22,8 @@ class ProblemServiceStub:
 
     An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
     the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
-    not told who reported unless the caller did, nor the description of what others complained of.
+    not told who reported unless the caller did, nor the description of what others complained of, nor that
+    there is a complainant. Name and telephone of one are empty for everybody without personal.data.open.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -72,7 +73,8 @@ class ProblemServiceServicer(metaclass=_abc_1.ABCMeta):
 
     An enterprise sees a problem of its own from the moment it concerns it: its own report (self-report) from
     the start, any other from the order on. Before, and of others' problems, everything is NOT_FOUND. It is
-    not told who reported unless the caller did, nor the description of what others complained of.
+    not told who reported unless the caller did, nor the description of what others complained of, nor that
+    there is a complainant. Name and telephone of one are empty for everybody without personal.data.open.
     """
 
     @_abc_1.abstractmethod
