@@ -10,7 +10,7 @@ from google.rpc import code_pb2
 
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
-from eventstore import EventStore, keys
+from eventstore import EventStore, is_unavailable, keys
 from eventstore.envelope import MasterKeyFile
 from rpc import personal
 from services.aggregate import Commands
@@ -18,6 +18,7 @@ from services.notification.service import NOTICE
 from services.rectification import views
 from services.vault import UNREADABLE, Vault
 from tests.bureau import Bureau, bureau, report
+from tests.conftest import Postgres
 from tests.services.calls import refused
 from tests.services.persons import (
     BLANK,
@@ -141,3 +142,22 @@ async def test_commands_without_a_vault_record_no_personal_data(store: EventStor
     with pytest.raises(RuntimeError, match="no vault"):
         commands._vault_for([complaint()])
     assert personal.holds(complaint())
+
+
+async def test_with_postgresql_gone_nothing_is_sealed_although_the_key_is_still_in_memory(
+    make_postgres: Callable[[], Postgres],
+) -> None:
+    server = make_postgres()
+    async with writing(await server.database()) as writer:
+        vault = Vault(writer.engine, OtherKms())
+        problem = await sealed_by(vault, writer)
+        await vault.opened(problem)
+        server.kill()
+        for doing in (sealed_by(vault, writer), vault.opened(problem)):
+            with pytest.raises(Exception) as gone:  # noqa: PT011 - of many kinds
+                await doing
+            assert is_unavailable(gone.value)
+        server.start()
+        assert (await vault.opened(problem)).complainant == ZHANG
+        again = await sealed_by(vault, writer)
+        assert (await vault.opened(again)).complainant == ZHANG
