@@ -79,17 +79,7 @@ async def serve(options: ServeOptions, ready: Callable[[int], None], stop: async
     try:
         shelf = CalendarShelf(stores["calendar"], RuleBook.load(options.rules_dir))
         await shelf.catch_up()
-        if options.master_key is None:
-            log.warning("there is no master key: what has personal data in it is UNAVAILABLE")
-        vault = Vault(stores["writer"].engine, MasterKeyFile(options.master_key))
-        server = Server(
-            _services(options, stores, shelf, vault),
-            TokenVerifier(options.jwks, options.issuer),
-            Permissions.load(options.roles_file),
-            address=options.address,
-            translate=_translate,
-            open_personal=vault.opened,
-        )
+        server = _server(options, stores, shelf)
         ready(await server.start())
         try:
             await _until(stop, shelf.follow(), watch(options.database_url, server.report))
@@ -114,6 +104,20 @@ async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
         for each in (stopping, *tasks):
             each.cancel()
         await asyncio.gather(stopping, *tasks, return_exceptions=True)
+
+
+def _server(options: ServeOptions, stores: dict[str, EventStore], shelf: CalendarShelf) -> Server:
+    if options.master_key is None:
+        log.warning("there is no master key: what has personal data in it is UNAVAILABLE")
+    vault = Vault(stores["writer"].engine, MasterKeyFile(options.master_key))
+    return Server(
+        _services(options, stores, shelf, vault),
+        TokenVerifier(options.jwks, options.issuer),
+        Permissions.load(options.roles_file),
+        address=options.address,
+        translate=_translate,
+        open_personal=vault.opened,
+    )
 
 
 def _services(

@@ -74,15 +74,20 @@ class Bureau:
         return self.client("enterprise", subject=f"ent-{uscc}", enterprise=uscc)
 
 
+def master_key(folder: Path) -> Path:
+    """The bureau's master key, made once."""
+    path = folder / "master.key"
+    if not path.exists():
+        MasterKeyFile.create(path)
+    return path
+
+
 @asynccontextmanager
 async def bureau(
     database_url: str, folder: Path, clock: str = "", **options_: Any
 ) -> AsyncIterator[Bureau]:
     """Serve until the block ends; `options_` are those of services.app.ServeOptions."""
     issuer = LocalIssuer(folder / "issuer")
-    master_key = folder / "master.key"
-    if not master_key.exists():
-        MasterKeyFile.create(master_key)
     bound: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     options = ServeOptions(
@@ -92,7 +97,7 @@ async def bureau(
         issuer=issuer.name,
         evidence_url=str(folder / "evidence"),
         clock=clock,
-        **{"master_key": master_key, **options_},
+        **{"master_key": master_key(folder), **options_},
     )
     serving = asyncio.create_task(serve(options, bound.set_result, stop))
     await asyncio.wait({serving, bound}, return_when=asyncio.FIRST_COMPLETED)
