@@ -11,7 +11,6 @@ from sqlalchemy import text
 from bihuan.privacy.v1 import privacy_service_pb2 as privacy_pb
 from eventstore import EventStore, Filter, keys
 from eventstore.audit import Auditor
-from services.aggregate import decode
 from services.rectification import views
 from services.rectification.service import PROBLEM
 from tests.bureau import Bureau, bureau
@@ -147,9 +146,7 @@ async def test_after_forgetting_the_log_verifies_and_state_and_views_are_built_a
     async with store.engine.begin() as conn:
         row = await conn.scalar(text(kept))
         assert row.hex() in before
-        state = PROBLEM.blank(problem.name)
-        for event in await store.load(conn, stream):
-            state = PROBLEM.evolve(state, decode(event.type, event.data))
+        state = PROBLEM.fold(PROBLEM.blank(problem.name), await store.load(conn, stream))
         state.etag = "2"
         await conn.execute(text("DELETE FROM rectification.problem"))
         await views.project(conn, state)
