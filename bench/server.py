@@ -17,7 +17,14 @@ SHOP = Path(__file__).parent.parent / "tests" / "eventstore" / "shop" / "migrati
 
 @asynccontextmanager
 async def server() -> AsyncIterator[str]:
-    """The URL of a database of a new server, which is removed when the block ends."""
+    """The URL of a database of a new server, or of the one that DATABASE_URL names."""
+    async with running() as (_, url):
+        yield os.environ.get("DATABASE_URL", url)
+
+
+@asynccontextmanager
+async def running() -> AsyncIterator[tuple[Running, str]]:
+    """A new server, which is removed when the block ends, and the URL of a database of it."""
     with tempfile.TemporaryDirectory(prefix="bihuan-bench-") as folder:
         home = Path(folder) / "home"
         for each in (home, home / "logs", home / "run"):
@@ -26,7 +33,7 @@ async def server() -> AsyncIterator[str]:
         running = Running(part, home, lambda _: None)
         await running.start()
         try:
-            yield os.environ.get("DATABASE_URL", part.address)
+            yield running, part.address
         finally:
             await running.stop()
 
