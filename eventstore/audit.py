@@ -91,10 +91,12 @@ class Auditor:
             start = self._verified(since) if since else Checkpoint(self._key.name, 0, b"")
             known = {given.size: given for given in outside}
             frontier = await self._from(conn, start)
-            await self._rehash(conn, frontier, last.size, known, progress)
+            upto = max([last.size, *known])
+            await self._rehash(conn, frontier, last.size, upto, known, progress)
             if stream := await conn.scalar(HEADS):
                 raise LogTampered(f"the versions of stream {stream} have a gap")
-        return Audit(last.size - start.size, head - last.size, last)
+        vouched = max([last, *outside], key=lambda checkpoint: checkpoint.size)
+        return Audit(upto - start.size, head - upto, vouched)
 
     async def stream(self, stream: str) -> Audit:
         """Verify one stream alone, each of its events by its proof. Raises LogTampered."""
@@ -157,6 +159,7 @@ class Auditor:
         self,
         conn: AsyncConnection,
         frontier: Frontier,
+        sealed: int,
         upto: int,
         known: dict[int, Checkpoint],
         progress: Progress,
@@ -164,7 +167,7 @@ class Auditor:
         first = frontier.size
         async for page in _pages(conn, frontier.size, upto):
             leaves = [leaf_hash(canonical.encode(event)) for event in page]
-            await _compare_tiles(conn, frontier.size, leaves)
+            await _compare_tiles(conn, frontier.size, leaves[: max(0, sealed - frontier.size)])
             signed = await tree.checkpoints_between(conn, frontier.size, frontier.size + len(page))
             at = {size: checkpoint.parse(note) for size, note in signed.items()}
             frontier = _compare_roots(frontier, leaves, {**at, **known})

@@ -285,6 +285,29 @@ async def test_a_change_that_is_hidden_in_the_tiles_too_is_found_between_two_che
         await Auditor(store, KEY.verifier).whole(published=note)
 
 
+@pytest.mark.parametrize("bad", [None, 150])
+async def test_what_was_published_counts_though_the_database_forgot_its_seal(
+    store: EventStore, database_url: str, tmp_path: Path, bad: int | None
+) -> None:
+    """As a sealer leaves it that was killed between publishing and committing, or an intruder."""
+    async with sealing(database_url, tmp_path):
+        await fill(store, 100)
+    async with sealing(database_url, tmp_path):
+        await fill(store, 100)
+    forget = (
+        "DELETE FROM eventstore.signed_checkpoint WHERE size > 100",
+        "UPDATE eventstore.tile SET content = substr(content, 1, 3200) WHERE level = 0",
+    )
+    await tamper(store, *forget, *(changed("data", bad) if bad else ()))
+    auditor, note = Auditor(store, KEY.verifier), published(tmp_path)
+    if bad:
+        with pytest.raises(LogTampered, match="between positions 101 and 200"):
+            await auditor.whole(published=note)
+        return
+    audit = await auditor.whole(published=note)
+    assert (audit.events, audit.unsealed, audit.checkpoint.size) == (200, 0, 200)
+
+
 async def test_a_sealer_does_not_go_on_after_an_older_copy_was_restored(
     store: EventStore, database_url: str, tmp_path: Path
 ) -> None:
