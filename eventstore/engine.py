@@ -25,8 +25,10 @@ def engine_for(database_url: str, role: str | None = None, *, pool_size: int = 1
     """
     dsn = make_url(database_url).set(drivername="postgresql")
     # Dealing positions and claiming requests rely on a new snapshot for each statement; a page of
-    # the log is no work for several processes.
+    # the log is no work for several processes. A client that hangs in a transaction would hold up
+    # vacuuming, and the forgetting of ids that came to nothing.
     settings = {
+        "idle_in_transaction_session_timeout": "5min",
         "default_transaction_isolation": "read committed",
         "timezone": "UTC",
         "jit": "off",

@@ -11,11 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventstore.engine import backoff, pause
 from eventstore.errors import CheckpointMoved
-from eventstore.events import EVERYTHING, Filter, RecordedEvent
+from eventstore.events import EVERYTHING, Filter, Page, RecordedEvent
 from eventstore.store import EventStore
 from eventstore.wakeup import exclusive
 
 Handle = Callable[[AsyncConnection, Sequence[RecordedEvent]], Awaitable[None]]
+Act = Callable[[Sequence[RecordedEvent]], Awaitable[None]]
+_Take = Callable[[AsyncConnection, int, Page], Awaitable[None]]
 
 LOCK = text("SELECT pg_try_advisory_lock(hashtextextended('eventstore.subscription/' || :name, 0))")
 BEGIN = text("INSERT INTO eventstore.checkpoint VALUES (:name, 0) ON CONFLICT DO NOTHING")
@@ -55,14 +57,31 @@ class Subscription:
         Its exceptions roll both back and end the run. A lost PostgreSQL does not: delivery resumes
         from the checkpoint, so effects outside the database may be repeated.
         """
-        delays = backoff()
-        while True:
-            try:
-                async with self._turn() as conn:
-                    delays = backoff()
-                    await self._deliver(conn, handle)
-            except Exception as error:
-                await pause(error, delays, f"subscription {self.name}")
+
+        async def take(conn: AsyncConnection, position: int, page: Page) -> None:
+            async with conn.begin():
+                # First the checkpoint: a lost connection shows before the handler acts.
+                await self._move(conn, position, page.next)
+                if page.events:
+                    await handle(conn, page.events)
+
+        await self._run(take)
+
+    async def run_outside(self, act: Act) -> None:
+        """As `run`, for what acts outside the database alone, however long that takes.
+
+        The checkpoint moves afterwards, so a crash repeats the last batch. No transaction is open
+        meanwhile: it would hold up vacuuming, and `advance` could forget no id that came to nothing.
+        """
+
+        async def take(conn: AsyncConnection, position: int, page: Page) -> None:
+            if page.events:
+                await self._check(conn, position)
+                await act(page.events)
+            async with conn.begin():
+                await self._move(conn, position, page.next)
+
+        await self._run(take)
 
     async def position(self) -> int:
         """The position up to which everything was handled; 0 before the first run."""
@@ -73,6 +92,16 @@ class Subscription:
         """How many positions of the log are not handled yet."""
         position = await self.position()
         return await self._store.head() - position
+
+    async def _run(self, take: _Take) -> None:
+        delays = backoff()
+        while True:
+            try:
+                async with self._turn() as conn:
+                    delays = backoff()
+                    await self._deliver(conn, take)
+            except Exception as error:
+                await pause(error, delays, f"subscription {self.name}")
 
     @asynccontextmanager
     async def _turn(self) -> AsyncGenerator[AsyncConnection]:
@@ -85,17 +114,13 @@ class Subscription:
             await conn.commit()
             yield conn
 
-    async def _deliver(self, conn: AsyncConnection, handle: Handle) -> None:
+    async def _deliver(self, conn: AsyncConnection, take: _Take) -> None:
         async with conn.begin():
             await conn.execute(BEGIN, {"name": self.name})
             position = int(await conn.scalar(POSITION, {"name": self.name}) or 0)
         async with aclosing(self._store.pages(position, self._filter, self._batch)) as pages:
             async for page in pages:
-                async with conn.begin():
-                    # First the checkpoint: a lost connection shows before the handler acts.
-                    await self._move(conn, position, page.next)
-                    if page.events:
-                        await handle(conn, page.events)
+                await take(conn, position, page)
                 position = page.next
                 if position == page.head:
                     await asyncio.sleep(self._pause)
@@ -103,4 +128,10 @@ class Subscription:
     async def _move(self, conn: AsyncConnection, position: int, to: int) -> None:
         moved = await conn.execute(MOVE, {"name": self.name, "position": position, "next": to})
         if moved.rowcount != 1:
+            raise CheckpointMoved(f"checkpoint of {self.name} is no longer {position}")
+
+    async def _check(self, conn: AsyncConnection, position: int) -> None:
+        async with conn.begin():
+            found = await conn.scalar(POSITION, {"name": self.name})
+        if found != position:
             raise CheckpointMoved(f"checkpoint of {self.name} is no longer {position}")

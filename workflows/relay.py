@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError
@@ -68,9 +67,9 @@ class Relay:
     async def run(self, store: EventStore) -> None:
         """Relay without end."""
         wanted = Filter(categories=tuple(CATEGORIES))
-        await Subscription(store, "relay", wanted).run(self._handle)
+        await Subscription(store, "relay", wanted).run_outside(self._handle)
 
-    async def _handle(self, _: Any, events: Sequence[RecordedEvent]) -> None:
+    async def _handle(self, events: Sequence[RecordedEvent]) -> None:
         for event in events:
             await self.deliver(event)
 

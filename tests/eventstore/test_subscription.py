@@ -193,3 +193,44 @@ async def test_services_and_readers_may_subscribe(
     subscription = Subscription(as_role(role), role)
     async with running(subscription, ignore):
         await until(lambda: at(subscription, 1))
+
+
+async def test_what_acts_outside_the_database_holds_no_transaction_meanwhile(
+    store: EventStore,
+) -> None:
+    """The relay may wait for Temporal for hours."""
+    acted: list[int | None] = []
+    go = asyncio.Event()
+
+    async def act(events: Sequence[RecordedEvent]) -> None:
+        await go.wait()
+        acted.extend(event.position for event in events)
+
+    await append(store, stream(), 0, "a", "b", "c")
+    subscription = Subscription(store, "outside", batch=2)
+    task = asyncio.create_task(subscription.run_outside(act))
+    await asyncio.sleep(0.3)
+    under_way = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    async with store.engine.connect() as conn:
+        assert await conn.scalar(text(f"{under_way} AND backend_xid IS NOT NULL")) == 0
+        assert await conn.scalar(text(f"{under_way} AND state LIKE 'idle in%'")) == 0
+    assert await subscription.position() == 0
+    go.set()
+    await until(lambda: at(subscription, 3))
+    assert acted == [1, 2, 3]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_acting_outside_stops_where_somebody_moved_the_checkpoint(store: EventStore) -> None:
+    acted: list[int | None] = []
+
+    async def act(events: Sequence[RecordedEvent]) -> None:
+        acted.extend(event.position for event in events)
+        async with store.engine.begin() as conn:
+            await conn.execute(text("UPDATE eventstore.checkpoint SET position = 2"))
+
+    await append(store, stream(), 0, "a", "b", "c")
+    with pytest.raises(CheckpointMoved):
+        await Subscription(store, "outside", batch=1).run_outside(act)
+    assert acted == [1]
