@@ -103,8 +103,9 @@ END $$
 """
 
 # Returns the stream's new version, or NULL, and nothing is appended, if it is not at the expected one:
-# its row in `stream` makes racing writers wait for each other and lets one through. The transaction
-# has its number before it draws an id: ADVANCE relies on that.
+# its row in `stream` makes racing writers wait for each other and lets one through, before any of
+# them draws an id that would come to nothing. The transaction has its number before it draws an id:
+# ADVANCE relies on that.
 APPEND = """
 CREATE FUNCTION eventstore.append(
   stream text, expected integer, ids uuid[], types text[], data bytea[], actor text,
@@ -135,21 +136,26 @@ BEGIN
   END IF;
 
   PERFORM pg_current_xact_id();
-  IF expected = (
-    coalesce((SELECT s.version FROM eventstore.stream s WHERE s.stream = append.stream), 0)
-  ) THEN
-    FOR n IN 1 .. added LOOP
-      drawn[n] := nextval('eventstore.event_id');
-    END LOOP;
-    IF expected = 0 THEN
-      INSERT INTO eventstore.stream (stream, version, first_id, last_id)
-        VALUES (append.stream, added, drawn[1], drawn[added]) ON CONFLICT DO NOTHING;
-    ELSE
-      UPDATE eventstore.stream s SET version = expected + added, last_id = drawn[added]
-        WHERE s.stream = append.stream AND s.version = expected;
-    END IF;
+  IF expected = 0 THEN
+    PERFORM WHERE NOT EXISTS (SELECT FROM eventstore.stream s WHERE s.stream = append.stream);
+  ELSE
+    PERFORM FROM eventstore.stream s
+      WHERE s.stream = append.stream AND s.version = expected FOR NO KEY UPDATE;
   END IF;
-  IF drawn IS NULL OR NOT FOUND THEN
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  FOR n IN 1 .. added LOOP
+    drawn[n] := nextval('eventstore.event_id');
+  END LOOP;
+  IF expected = 0 THEN
+    INSERT INTO eventstore.stream (stream, version, first_id, last_id)
+      VALUES (append.stream, added, drawn[1], drawn[added]) ON CONFLICT DO NOTHING;
+  ELSE
+    UPDATE eventstore.stream s SET version = expected + added, last_id = drawn[added]
+      WHERE s.stream = append.stream;
+  END IF;
+  IF NOT FOUND THEN
     RETURN NULL;
   END IF;
   FOR n IN 1 .. added LOOP
@@ -191,7 +197,8 @@ END $$
 # ids that were open then: drawn by a transaction under way, or by one that came to nothing. Which
 # of the two shows once every transaction has ended that began before the id was found open. Such
 # a transaction's number is below ours, as it had it before it drew its id, an id below one that we
-# see committed; so ours must be taken after we looked. Nothing is ever updated or deleted, so no
+# see committed; so ours must be taken after we looked. A number not given out yet is another
+# cluster's, from which this log was dumped: there no transaction is left. Nothing is ever updated or deleted, so no
 # reader's long snapshot makes this slower. Each statement has a snapshot of its own: the one after
 # the lock sees all that was dealt before.
 ADVANCE = """
@@ -209,6 +216,7 @@ DECLARE
   open_before xid8[];
   committed bigint[];
   oldest xid8;
+  coming xid8;
   last bigint;
 BEGIN
   IF pg_current_xact_id_if_assigned() IS NOT NULL THEN
@@ -223,8 +231,9 @@ BEGIN
     FROM eventstore.position p ORDER BY p.position DESC LIMIT 1;
   head := coalesce(head, 0);
   highest := (SELECT coalesce(max(p.id), 0) FROM eventstore.position p);
-  SELECT array_agg(e.id ORDER BY e.id), pg_snapshot_xmin(pg_current_snapshot())
-    INTO committed, oldest
+  SELECT array_agg(e.id ORDER BY e.id),
+      pg_snapshot_xmin(pg_current_snapshot()), pg_snapshot_xmax(pg_current_snapshot())
+    INTO committed, oldest, coming
     FROM (SELECT id FROM eventstore.event WHERE id = ANY (open_ids)
           UNION ALL SELECT id FROM eventstore.event WHERE id > highest) AS e;
   IF committed IS NULL THEN
@@ -233,7 +242,7 @@ BEGIN
   last := committed[cardinality(committed)];
   SELECT array_agg(o.id ORDER BY o.id), array_agg(o.before ORDER BY o.id) INTO open_ids, open_before
     FROM (SELECT id, before FROM unnest(open_ids, open_before) AS was(id, before)
-            WHERE before > oldest
+            WHERE before > oldest AND before < coming
           UNION ALL
           SELECT id, pg_current_xact_id() FROM generate_series(highest + 1, last) AS drawn(id)
          ) AS o

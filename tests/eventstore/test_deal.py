@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from eventstore import EventStore
+from eventstore import EventStore, WrongExpectedVersion
 from eventstore.store import LOAD
 from tests.eventstore.conftest import METADATA, append, events, stream
 
@@ -75,6 +75,42 @@ async def test_an_append_in_a_savepoint_rolled_back_leaves_no_trace(store: Event
         await store.append(conn, stream(), 0, events("outer"), METADATA)
     assert await data(store) == [b"outer"]
     await append(store, stream(), 0, "next")
+    await store.head()
+    assert await scalar(store, OPEN) is None
+
+
+async def test_of_racing_writers_the_losers_draw_no_id(store: EventStore) -> None:
+    """Lost ids stay open as long as any transaction that began before: a busy stream makes many."""
+    name = stream()
+    await append(store, name, 0, "first")
+
+    async with store.engine.begin() as winner:
+        await store.append(winner, name, 1, events("x"), METADATA)
+        losers = [asyncio.create_task(append(store, name, 1, "y")) for _ in range(5)]
+        await asyncio.sleep(0.2)
+        assert not any(loser.done() for loser in losers)
+    for outcome in await asyncio.gather(*losers, return_exceptions=True):
+        assert isinstance(outcome, WrongExpectedVersion), outcome
+    assert await scalar(store, text("SELECT last_value FROM eventstore.event_id")) == 2
+
+
+async def test_a_log_dumped_from_an_older_cluster_forgets_what_was_open_there(
+    store: EventStore,
+) -> None:
+    """There numbers of transactions were higher than any that this cluster gives out for years."""
+    await append(store, stream(), 0, "a")
+    await scalar(store, text("SELECT nextval('eventstore.event_id')"))
+    await append(store, stream(), 0, "b")
+    await store.head()
+    assert await scalar(store, OPEN) == [2]
+    async with store.engine.begin() as conn:
+        for statement in (
+            "ALTER TABLE eventstore.position DISABLE TRIGGER append_only",
+            "UPDATE eventstore.position SET open_before = '{99999999999}' WHERE position = 2",
+            "ALTER TABLE eventstore.position ENABLE ALWAYS TRIGGER append_only",
+        ):
+            await conn.execute(text(statement))
+    await append(store, stream(), 0, "c")
     await store.head()
     assert await scalar(store, OPEN) is None
 
