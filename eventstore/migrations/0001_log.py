@@ -197,10 +197,10 @@ END $$
 # ids that were open then: drawn by a transaction under way, or by one that came to nothing. Which
 # of the two shows once every transaction has ended that began before the id was found open. Such
 # a transaction's number is below ours, as it had it before it drew its id, an id below one that we
-# see committed; so ours must be taken after we looked. A number not given out yet is another
-# cluster's, from which this log was dumped: there no transaction is left. Nothing is ever updated or deleted, so no
-# reader's long snapshot makes this slower. Each statement has a snapshot of its own: the one after
-# the lock sees all that was dealt before.
+# see committed; so ours must be taken after we looked. A number that was not given out yet is of
+# another cluster, from which this log was dumped: no transaction of that one is left. Nothing is
+# ever updated or deleted, so no reader's long snapshot makes this slower. Each statement has a
+# snapshot of its own: the one after the lock sees all that was dealt before.
 ADVANCE = """
 CREATE FUNCTION eventstore.advance(wait boolean DEFAULT false)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

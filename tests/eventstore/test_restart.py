@@ -27,6 +27,12 @@ async def mortal(
     await engine.dispose()
 
 
+async def start(server: Postgres) -> None:
+    """Start it again after a kill, once its children have gone."""
+    await asyncio.sleep(0.3)
+    await asyncio.to_thread(server.start)
+
+
 async def test_readers_survive_kill_minus_nine(mortal: tuple[Postgres, EventStore]) -> None:
     server, store = mortal
     followed: list[int | None] = []
