@@ -14,13 +14,20 @@ from eventstore import checkpoint, tree
 LOG = text("""
 SELECT coalesce(max(p.position), 0) AS head,
   (SELECT count(*) FROM eventstore.event WHERE id > coalesce(max(p.id), 0)) AS waiting,
-  (SELECT cardinality(open_ids) FROM eventstore.position ORDER BY position DESC LIMIT 1) AS open,
-  (SELECT extract(epoch FROM max(clock_timestamp() - xact_start)) FROM pg_stat_activity
-    WHERE datname = current_database() AND backend_xid IS NOT NULL) AS oldest,
+  (SELECT count(*) FROM (SELECT * FROM eventstore.position ORDER BY position DESC LIMIT 1) AS last,
+      unnest(last.open_ids, last.open_before) AS open (id, before)
+    WHERE before > pg_snapshot_xmin(pg_current_snapshot())
+      AND before < pg_snapshot_xmax(pg_current_snapshot())) AS open,
   (SELECT count(*) FROM eventstore.partition) AS partitions,
   pg_database_size(current_database()) AS bytes
 FROM eventstore.position p
 """)
+HOLDING_UP = text("""
+SELECT writing, extract(epoch FROM clock_timestamp() - writing_since)::float8 AS writing_seconds,
+  reading, extract(epoch FROM clock_timestamp() - reading_since)::float8 AS reading_seconds
+FROM eventstore.holding_up()
+""")
+REQUESTS = text("SELECT count(*) AS count, min(recorded_at) AS oldest FROM eventstore.request")
 READERS = text("SELECT name, position, updated_at FROM eventstore.checkpoint ORDER BY name")
 SEALED = text("SELECT signed_at FROM eventstore.signed_checkpoint ORDER BY size DESC LIMIT 1")
 
@@ -37,15 +44,21 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """`waiting` events are committed without a position yet; `open_ids` are drawn, not committed.
+    """`waiting` events are committed without a position yet; `open_ids` are drawn, and may still be.
 
-    oldest_transaction_seconds: of those that have written, None if there is none.
+    oldest_transaction, of those that have written, keeps ids open; oldest_snapshot keeps dead rows
+    from being removed. None where there is none; seconds are None where we may not see them.
     """
 
     head: int
     waiting: int
     open_ids: int
+    oldest_transaction: str | None
     oldest_transaction_seconds: float | None
+    oldest_snapshot: str | None
+    oldest_snapshot_seconds: float | None
+    requests: int
+    oldest_request_at: datetime | None
     partitions: int
     database_bytes: int
     sealed: int
@@ -56,6 +69,8 @@ class Health:
 async def look(conn: AsyncConnection) -> Health:
     """How the log is now; nothing is dealt or moved by looking."""
     log = (await conn.execute(LOG)).one()
+    holding_up = (await conn.execute(HOLDING_UP)).one()
+    requests = (await conn.execute(REQUESTS)).one()
     note = await tree.latest_checkpoint(conn)
     readers = [
         Reader(name, position, log.head - position, updated_at)
@@ -64,8 +79,13 @@ async def look(conn: AsyncConnection) -> Health:
     return Health(
         head=log.head,
         waiting=log.waiting,
-        open_ids=log.open or 0,
-        oldest_transaction_seconds=None if log.oldest is None else float(log.oldest),
+        open_ids=log.open,
+        oldest_transaction=holding_up.writing,
+        oldest_transaction_seconds=holding_up.writing_seconds,
+        oldest_snapshot=holding_up.reading,
+        oldest_snapshot_seconds=holding_up.reading_seconds,
+        requests=requests.count,
+        oldest_request_at=requests.oldest,
         partitions=log.partitions,
         database_bytes=log.bytes,
         sealed=checkpoint.parse(note).size if note else 0,

@@ -4,7 +4,8 @@
 |-------------------|--------------------------------------------------------------------------|
 | `bihuan_owner`    | own the schema `eventstore`; not even it may change the log              |
 | `bihuan_reader`   | read events and positions, deal positions, keep checkpoints              |
-| `bihuan_sealer`   | as the reader, and keep the Merkle tree and its signed checkpoints           |
+| `bihuan_sealer`   | as the reader, keep the Merkle tree and its signed checkpoints, and forget   |
+|                   | requests answered long ago                                               |
 | `bihuan_writer`   | as the reader, and call `append` and what goes with it; make and read data keys |
 | `bihuan_<domain>` | as the writer, for streams `<domain>.…` alone; all in its own view schema |
 | `bihuan_privacy`  | as a domain, and destroy data keys or wrap them anew                     |

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from eventstore import canonical, checkpoint, tree
+from eventstore import canonical, checkpoint, tree, upkeep
 from eventstore.checkpoint import Checkpoint
 from eventstore.engine import engine_for
 from eventstore.events import RecordedEvent
@@ -27,21 +27,26 @@ async def seal(
     seconds: float,
     ready: Callable[[], None],
     stop: asyncio.Event,
+    request_days: float = 90,
 ) -> None:
-    """Seal a log until `stop` is set. Raises LogForked."""
+    """Seal a log, and forget requests of more than `request_days` ago, until `stop` is set.
+
+    Raises LogForked.
+    """
     engine = engine_for(database_url, "bihuan_sealer")
     store = EventStore(engine)
-    sealing = asyncio.create_task(Sealer(store, key, publication, seconds=seconds).run())
-    stopping = asyncio.create_task(stop.wait())
+    sealer = Sealer(store, key, publication, seconds=seconds)
+    work = (sealer.run(), upkeep.run(store, request_days), stop.wait())
+    tasks = [asyncio.create_task(each) for each in work]
     try:
         ready()
-        await asyncio.wait({sealing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if sealing.done():
-            sealing.result()
+        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
     finally:
-        for task in (sealing, stopping):
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(sealing, stopping, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         await store.close()
         await engine.dispose()
 

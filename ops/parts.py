@@ -95,13 +95,13 @@ def seal(settings: Settings) -> None:
 
     url = _needed("DATABASE_URL", settings.database_url)
     key, publication = sealing.signing_key(settings), sealing.publication(settings)
-    seconds = settings.seal_seconds
+    seconds, days = settings.seal_seconds, settings.request_days
     try:
         _until_told(
             "sealer",
             settings,
             lambda told, stop: run(
-                url, key, publication, seconds, lambda: told(publication.url), stop
+                url, key, publication, seconds, lambda: told(publication.url), stop, days
             ),
             _Need("DATABASE_URL", "PostgreSQL", url, (DBAPIError,)),
         )

@@ -136,6 +136,9 @@ class Settings(BaseSettings):
     seal_seconds: Seconds = _variable(
         "BIHUAN_SEAL_SECONDS", 10.0, "how often the log is sealed at most"
     )
+    request_days: Annotated[int, Field(ge=1, le=36_500)] = _variable(
+        "BIHUAN_REQUEST_DAYS", 90, "how long a request_id is known; repeated later it is a new one"
+    )
     evidence_mib: Annotated[int, Field(ge=1, le=10240)] = _variable(
         "BIHUAN_EVIDENCE_MIB", 100, "how large an evidence file may be, in MiB"
     )

@@ -268,13 +268,16 @@ RETURNS bytea LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg
 DECLARE
   first eventstore.request;
 BEGIN
-  INSERT INTO eventstore.request (caller, request_id, method, digest)
-    VALUES (claim.caller, claim.request_id, claim.method, claim.digest) ON CONFLICT DO NOTHING;
-  IF FOUND THEN
-    RETURN NULL;
-  END IF;
-  SELECT * INTO first FROM eventstore.request r
-    WHERE r.caller = claim.caller AND r.request_id = claim.request_id;
+  LOOP
+    INSERT INTO eventstore.request (caller, request_id, method, digest)
+      VALUES (claim.caller, claim.request_id, claim.method, claim.digest) ON CONFLICT DO NOTHING;
+    IF FOUND THEN
+      RETURN NULL;
+    END IF;
+    SELECT * INTO first FROM eventstore.request r
+      WHERE r.caller = claim.caller AND r.request_id = claim.request_id;
+    EXIT WHEN FOUND; -- or it was forgotten meanwhile, and is ours after all
+  END LOOP;
   IF (first.method, first.digest) IS DISTINCT FROM (claim.method, claim.digest) THEN
     RAISE 'request id % was used for another request', claim.request_id USING ERRCODE = 'BH002';
   END IF;

@@ -5,7 +5,7 @@ BIHUAN_DEAL_SEED repeats one run.
 
 import os
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -25,13 +25,13 @@ SESSIONS, MOVES, CRASHES = 8, 400, 3
 
 
 @pytest.fixture(scope="module")
-async def server(make_postgres: Callable[[], Postgres]) -> AsyncIterator[Postgres]:
+async def server(make_postgres: Callable[[], Postgres]) -> Postgres:
     """A server that knows prepared transactions."""
     server = make_postgres()
     await server.execute("ALTER SYSTEM SET max_prepared_transactions = 50")
     server.kill()
     await start(server)
-    yield server
+    return server
 
 
 class Session:
