@@ -27,7 +27,7 @@ SELECT writing, extract(epoch FROM clock_timestamp() - writing_since)::float8 AS
   reading, extract(epoch FROM clock_timestamp() - reading_since)::float8 AS reading_seconds
 FROM eventstore.holding_up()
 """)
-REQUESTS = text("SELECT count(*) AS count, min(recorded_at) AS oldest FROM eventstore.request")
+REQUESTS = text("SELECT count(*) AS kept, min(recorded_at) AS oldest FROM eventstore.request")
 READERS = text("SELECT name, position, updated_at FROM eventstore.checkpoint ORDER BY name")
 SEALED = text("SELECT signed_at FROM eventstore.signed_checkpoint ORDER BY size DESC LIMIT 1")
 
@@ -84,7 +84,7 @@ async def look(conn: AsyncConnection) -> Health:
         oldest_transaction_seconds=holding_up.writing_seconds,
         oldest_snapshot=holding_up.reading,
         oldest_snapshot_seconds=holding_up.reading_seconds,
-        requests=requests.count,
+        requests=requests.kept,
         oldest_request_at=requests.oldest,
         partitions=log.partitions,
         database_bytes=log.bytes,

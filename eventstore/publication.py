@@ -6,10 +6,13 @@ from uuid import uuid4
 import fsspec
 
 NAME = "checkpoint"
+FORK = "fork-"
 
 
 class Publication:
-    """One file called `checkpoint` under an fsspec URL, as C2SP tlog-tiles names it."""
+    """One file called `checkpoint` under an fsspec URL, as C2SP tlog-tiles names it; and for each
+    checkpoint that was given up (see eventstore.fork) a file beside it that is never written again.
+    """
 
     def __init__(self, url: str) -> None:
         self._fs, root = fsspec.url_to_fs(url)
@@ -22,7 +25,15 @@ class Publication:
 
     async def write(self, note: str) -> None:
         """Publish a note in place of the last, whole or not at all."""
-        await asyncio.to_thread(self._write, note)
+        await asyncio.to_thread(self._write, NAME, note)
+
+    async def write_fork(self, name: str, note: str) -> None:
+        """Publish what was given up, beside what was given up before."""
+        await asyncio.to_thread(self._write, f"{FORK}{name}", note)
+
+    async def forks(self) -> list[str]:
+        """The notes about all that was given up."""
+        return await asyncio.to_thread(self._forks)
 
     def _read(self) -> str | None:
         try:
@@ -31,8 +42,12 @@ class Publication:
             return None
         return content.decode()
 
-    def _write(self, note: str) -> None:
+    def _forks(self) -> list[str]:
+        paths = sorted(self._fs.glob(f"{self._root}/{FORK}*"))
+        return [self._fs.cat_file(path).decode() for path in paths]
+
+    def _write(self, name: str, note: str) -> None:
         self._fs.makedirs(self._root, exist_ok=True)
-        part = f"{self._root}/{NAME}.{uuid4().hex}.part"
+        part = f"{self._root}/.{name}.{uuid4().hex}.part"
         self._fs.pipe_file(part, note.encode())
-        self._fs.mv(part, f"{self._root}/{NAME}")
+        self._fs.mv(part, f"{self._root}/{name}")

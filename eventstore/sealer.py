@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventstore import canonical, checkpoint, tree, upkeep
 from eventstore.checkpoint import Checkpoint
-from eventstore.engine import engine_for
+from eventstore.engine import backoff, engine_for, pause
 from eventstore.events import RecordedEvent
+from eventstore.fork import forks
 from eventstore.merkle import leaf_hash
 from eventstore.note import SigningKey
 from eventstore.publication import Publication
@@ -64,14 +65,30 @@ class Sealer:
     def __init__(
         self, store: EventStore, key: SigningKey, publication: Publication, *, seconds: float = 10.0
     ) -> None:
+        self._store = store
         self._key = key
         self._publication = publication
         self._subscription = Subscription(store, NAME, batch=BATCH, pause=seconds)
         self._frontier = Frontier()
 
     async def run(self) -> None:
-        """Seal without end, at most every `seconds` once it has caught up. Raises LogForked."""
+        """Seal without end, at most every `seconds` once it has caught up. Raises LogForked.
+
+        That an older copy was restored shows at once, not only by the next event.
+        """
+        await self._compare()
         await self._subscription.run(self._seal)
+
+    async def _compare(self) -> None:
+        delays = backoff()
+        while True:
+            try:
+                head = await self._store.head()
+                async with self._store.engine.connect() as conn:
+                    await self._follows_published(conn, head, sealed=False)
+                return
+            except Exception as error:
+                await pause(error, delays, "the sealer")
 
     async def _seal(self, conn: AsyncConnection, events: Sequence[RecordedEvent]) -> None:
         before = (events[0].position or 0) - 1
@@ -98,20 +115,29 @@ class Sealer:
             raise LogForked(f"the tree's tiles are not those sealed at size {size}")
         return frontier
 
-    async def _follows_published(self, conn: AsyncConnection, size: int) -> bool:
-        """Whether what others hold as published is a beginning of this log, and not beyond `size`."""
+    async def _follows_published(
+        self, conn: AsyncConnection, size: int, *, sealed: bool = True
+    ) -> bool:
+        """Whether what others hold as published is a beginning of this log, and not beyond `size`;
+        or was given up. Of a log that is not sealed so far only the size is compared.
+        """
         note = await self._publication.read()
         if note is None:
             return True
         published = self._verified(note)
+        given_up = await forks(self._publication, self._key.verifier)
+        if published in [fork.given_up for fork in given_up]:
+            return True
         if published.size > size:
             head = await tree.head(conn)
             if published.size > head:
                 raise LogForked(
                     f"{self._publication.url} was published at size {published.size}, and the log"
-                    f" has {head} events: was an older copy restored? see `bihuan verify`"
+                    f" has {head} events: was an older copy restored? see docs/backup.md"
                 )
             return False
+        if not sealed:
+            return True
         tiles = await tree.tiles(conn, edge_tiles(published.size))
         if tiles.root(published.size) != published.root:
             raise LogForked(f"the first {published.size} events are not those that were published")

@@ -11,8 +11,9 @@ from uuid import UUID
 from google.protobuf import json_format
 from rich.console import Console
 
-from eventstore import EventStore, Filter, RecordedEvent, engine_for, health
+from eventstore import EventStore, Filter, RecordedEvent, engine_for, fork, health
 from eventstore.audit import Audit, Auditor
+from eventstore.fork import Fork
 from eventstore.proof import check
 from ops import sealing
 from ops.failures import LogRefused
@@ -144,6 +145,15 @@ async def verify(
                 published=await sealing.publication(settings).read(),
                 progress=progress,
             )
+
+
+async def forks(settings: Settings, key: Path | None) -> list[Fork]:
+    """What was given up of the log as it was published, after restores. NoteInvalid."""
+    publication = sealing.publication(settings)
+    if not await publication.forks():
+        return []
+    verifier = sealing.read_verifier(key) if key else sealing.verifier_key(settings)
+    return await fork.forks(publication, verifier)
 
 
 async def _verify_case(store: EventStore, auditor: Auditor, case: str) -> Audit:

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
 
 import typer
@@ -12,6 +13,9 @@ from rich.table import Table
 
 from ops import settings as configuration
 from ops.failures import LogRefused
+
+if TYPE_CHECKING:
+    from eventstore.fork import Fork
 
 out = Console()
 err = Console(stderr=True, highlight=False)
@@ -25,12 +29,21 @@ def register(app: typer.Typer) -> None:
     app.command("check-proof")(check_proof)
 
 
-def seal() -> None:
+def seal(
+    after_restore: Annotated[
+        Path | None,
+        typer.Option(help="Give up this published checkpoint: an older copy was restored."),
+    ] = None,
+) -> None:
     """Run only the sealer: grows the Merkle tree over the log and publishes signed checkpoints.
 
     Against `DATABASE_URL`, with the key `BIHUAN_SEAL_KEY`; the latest checkpoint is published at
     `BIHUAN_CHECKPOINTS_URL`. One of several seals at a time. It stops rather than seal a log that
     is not the one it sealed before.
+
+    After an older copy was restored, `--after-restore` with the published checkpoint says so where
+    it was published, signed and for ever, and ends; sealing then goes on from what is left. Whoever
+    holds a checkpoint that was given up still finds that it is none of this log.
 
     Example: `DATABASE_URL=postgresql://… BIHUAN_CHECKPOINTS_URL=s3://public/log bihuan seal`
 
@@ -38,7 +51,37 @@ def seal() -> None:
     """
     from ops import parts
 
-    parts.seal(configuration.load())
+    if after_restore is None:
+        parts.seal(configuration.load())
+        return
+    settings = configuration.load()
+    try:
+        fork = asyncio.run(_give_up(settings, after_restore.read_bytes().decode()))
+    except (OSError, UnicodeDecodeError) as error:
+        raise LogRefused(f"nothing was given up: {error}") from error
+    out.print(f"said where it was published: {_given_up(fork)}", soft_wrap=True, highlight=False)
+
+
+async def _give_up(settings: configuration.Settings, note: str) -> "Fork":
+    from eventstore.audit import LogTampered
+    from eventstore.fork import NotForked, give_up
+    from eventstore.note import NoteInvalid
+    from ops import log as work
+    from ops import sealing
+
+    key, publication = sealing.signing_key(settings), sealing.publication(settings)
+    try:
+        async with work.opened(settings) as store:
+            return await give_up(store, key, publication, note)
+    except (NotForked, NoteInvalid, LogTampered) as error:
+        raise LogRefused(f"nothing was given up: {error}") from error
+
+
+def _given_up(fork: "Fork") -> str:
+    return (
+        f"positions {fork.kept.size + 1:,} to {fork.given_up.size:,} as they were published were"
+        f" given up at {fork.at:%F %T} UTC, after an older copy was restored"
+    )
 
 
 def log(
@@ -118,24 +161,37 @@ def verify(
 
     settings = configuration.load()
     try:
+        forks = asyncio.run(work.forks(settings, key))
         old = since.read_bytes().decode() if since else None
         audit = asyncio.run(work.verify(settings, since=old, key=key, case=case, console=err))
     except LogTampered as error:
+        _tell(forks)
         if as_json:
-            print(json.dumps({"intact": False, "position": error.position, "found": str(error)}))
+            found = {"intact": False, "position": error.position, "found": str(error)}
+            print(json.dumps(found | {"forks": [_plain(fork) for fork in forks]}))
         raise LogRefused(f"the log is NOT what was sealed: {error}") from error
     except (NoteInvalid, OSError, UnicodeDecodeError) as error:
         raise LogRefused(f"cannot verify: {error}") from error
+    _tell(forks)
     if as_json:
         found = {"intact": True, "events": audit.events, "unsealed": audit.unsealed}
-        print(
-            json.dumps(found | {"size": audit.checkpoint.size, "root": audit.checkpoint.root.hex()})
-        )
+        found |= {"size": audit.checkpoint.size, "root": audit.checkpoint.root.hex()}
+        print(json.dumps(found | {"forks": [_plain(fork) for fork in forks]}))
         return
     out.print(
         f"intact: {audit.events:,} events are what was sealed at size {audit.checkpoint.size:,};"
         f" {audit.unsealed:,} are not sealed yet"
     )
+
+
+def _tell(forks: "Sequence[Fork]") -> None:
+    for fork in forks:
+        err.print(_given_up(fork), soft_wrap=True)
+
+
+def _plain(fork: "Fork") -> dict[str, object]:
+    sizes = {"kept": fork.kept.size, "givenUp": fork.given_up.size}
+    return sizes | {"givenUpRoot": fork.given_up.root.hex(), "time": fork.at.isoformat()}
 
 
 def prove(
