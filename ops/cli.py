@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ops import log_cli, personal_cli, rebuild_cli
+from ops import backup_cli, log_cli, personal_cli, rebuild_cli
 from ops import settings as configuration
 from ops.calendars import Refused
 from ops.failures import DemoFailed, LogRefused, NotForgotten, ScenarioError, Unreachable
@@ -63,6 +63,7 @@ Three commands to begin with:
 calendar = typer.Typer(no_args_is_help=True, help="Working-day calendars, one for each year.")
 app.add_typer(calendar, name="calendar")
 log_cli.register(app)
+backup_cli.register(app)
 personal_cli.register(app)
 rebuild_cli.register(app)
 

@@ -73,11 +73,11 @@ class Running:
             raise RuntimeError(f"{self.part.name} is not running")
         return self._process.pid
 
-    async def start(self) -> None:
+    async def start(self, timeout: float = READY_SECONDS) -> None:
         """Start it and wait until it is ready. Raises PartFailed."""
         began = time.monotonic()
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.part.name}")
-        await self.wait_ready()
+        await self.wait_ready(timeout)
         seconds = time.monotonic() - began
         self._say(f"{self.part.name} is ready at {self.part.address} ({seconds:.1f} s)")
 

@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import os
 import pwd
+import shlex
 import signal
 import tempfile
 from importlib.util import find_spec
@@ -37,8 +38,19 @@ _SERVER = {
 }
 
 
-async def prepare(home: Path, say: Say) -> Part:
-    """The part that serves home/postgres, whose database is made first if there is none."""
+WAL = "wal"
+# Only whole files get their name; one that was archived before a crash may be told again.
+_ARCHIVE = (
+    "if test -f {file}; then cmp -s %p {file}; else"
+    " cp %p {file}.part && sync {file}.part && mv {file}.part {file}; fi"
+)
+
+
+async def prepare(home: Path, say: Say, archive: Path | None = None) -> Part:
+    """The part that serves home/postgres, whose database is made first if there is none.
+
+    With `archive` its write-ahead log goes to the folder `wal` in there, after a minute at most.
+    """
     installed = _installed()
     data = home / "postgres"
     user = _user(data, installed, say)
@@ -46,6 +58,8 @@ async def prepare(home: Path, say: Say) -> Part:
         await _create(data, installed, user)
     sockets = socket_folder(data, user)
     options = [f"--{name}={value}" for name, value in _SERVER.items()]
+    if archive is not None:
+        options += _archiving(archive, user)
     return Part(
         name="postgres",
         command=(str(installed / "bin/postgres"), "-D", str(data), "-k", str(sockets), *options),
@@ -54,6 +68,23 @@ async def prepare(home: Path, say: Say) -> Part:
         stop_signal=signal.SIGINT,  # fast shutdown: closes sessions, keeps all that is committed
         user=user,
     )
+
+
+def _archiving(archive: Path, user: str | None) -> list[str]:
+    folder = archive / WAL
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if user:
+        owner = pwd.getpwnam(user)
+        os.chown(folder, owner.pw_uid, owner.pw_gid)
+        reach.open_path(folder, owner.pw_uid)
+    file = shlex.quote(str(folder).replace("%", "%%")) + "/%f"
+    command = _ARCHIVE.format(file=file)
+    return ["--archive_mode=on", "--archive_timeout=60", f"--archive_command={command}"]
+
+
+def program(name: str) -> str:
+    """The path of a program that comes with PostgreSQL. Raises PartFailed."""
+    return str(_installed() / "bin" / name)
 
 
 def url(sockets: Path) -> str:

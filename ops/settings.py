@@ -97,6 +97,9 @@ class Settings(BaseSettings):
     database_url: PostgresUrl | None = _variable(
         "DATABASE_URL", None, "PostgreSQL 18 to use; unset: one of our own in the home"
     )
+    archive: Absolute | None = _variable(
+        "BIHUAN_ARCHIVE", None, "folder where our own PostgreSQL archives its WAL; unset: nowhere"
+    )
     temporal_address: Address | None = _variable(
         "TEMPORAL_ADDRESS", None, "Temporal frontend to use; unset: a dev server of our own"
     )

@@ -185,7 +185,7 @@ class Stack:
         if self.settings.database_url is not None:
             self._external["postgres"] = self.settings.database_url
             return
-        part = await postgres.prepare(self.home, self._say)
+        part = await postgres.prepare(self.home, self._say, self.settings.archive)
         await self._run(part)
         self.settings = self.settings.model_copy(update={"database_url": part.address})
 

@@ -1,0 +1,221 @@
+"""A real server is lost and comes back as it was; what that cost is said, by position, and never hidden."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from eventstore import EventStore, engine_for, migrate
+from eventstore.audit import Auditor
+from eventstore.sealer import LogForked, Sealer
+from ops import backup, sealing
+from ops.backup import BackupFailed
+from ops.home import AlreadyUp
+from ops.part import PartFailed
+from ops.settings import Settings, SettingsError
+from ops.supervisor import Stack
+from tests.eventstore.conftest import METADATA, SERVICES, events, stream
+from tests.eventstore.test_subscription import until
+
+Ran = tuple[int, str, str]
+
+
+@pytest.fixture
+def folder(home: Path) -> Path:
+    """Where backups go."""
+    return home.parent / "backup of 2026"
+
+
+@asynccontextmanager
+async def up(home: Path, archive: Path | None = None) -> AsyncIterator[EventStore]:
+    """The database of a home, and its log."""
+    settings = Settings(BIHUAN_HOME=str(home), BIHUAN_ARCHIVE=archive and str(archive))
+    async with Stack(settings, parts=("postgres",)) as stack:
+        await migrate(stack.database_url, *SERVICES)
+        engine = engine_for(stack.database_url)
+        store = EventStore(engine)
+        try:
+            yield store
+        finally:
+            await store.close()
+            await engine.dispose()
+
+
+async def fill(store: EventStore, count: int) -> None:
+    for _ in range(count // 10):
+        await store.record(stream(), 0, events(*"abcdefghij"), METADATA)
+    await store.head()
+
+
+async def seal(store: EventStore, home: Path) -> str:
+    """Seal all that there is; returns what was published then. Raises LogForked."""
+    settings = Settings(BIHUAN_HOME=str(home))
+    publication = sealing.publication(settings)
+    sealer = Sealer(store, sealing.signing_key(settings), publication, seconds=0.01)
+    running = asyncio.create_task(sealer.run())
+    head = await store.head()
+
+    async def done() -> bool:
+        note = await publication.read()
+        return running.done() or (note is not None and int(note.splitlines()[1]) == head)
+
+    await until(done)
+    if running.done():
+        running.result()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return await publication.read() or ""
+
+
+async def moment(store: EventStore) -> datetime:
+    """Now, as PostgreSQL sees it, with room to what comes before and after."""
+    await asyncio.sleep(0.05)
+    async with store.engine.connect() as conn:
+        now: datetime = await conn.scalar(text("SELECT clock_timestamp()"))
+    await asyncio.sleep(0.05)
+    return now
+
+
+def bihuan(home: Path, *arguments: str) -> Ran:
+    """Run the command as an operator does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ops", *arguments],
+        env=os.environ | {"BIHUAN_HOME": str(home), "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+async def run(home: Path, *arguments: str) -> Ran:
+    return await asyncio.to_thread(bihuan, home, *arguments)
+
+
+async def test_a_log_is_restored_to_a_moment_and_says_what_it_lost(
+    home: Path, folder: Path
+) -> None:
+    async with up(home, folder) as store:
+        await fill(store, 40)
+        old = await seal(store, home)
+        code, said, _ = await run(home, "backup", str(folder))
+        assert (code, "whole and checked copy" in said) == (0, True)
+        await fill(store, 40)
+        wanted = await moment(store)
+        await fill(store, 40)
+        newest = await seal(store, home)
+    code, said, wrong = await run(home, "restore", str(folder), "--until", wanted.isoformat())
+    assert code == 0, wrong
+    assert "the log has 80 events" in said
+    assert said.count("moved aside: ") == 1
+
+    async with up(home, folder) as store:
+        assert await store.head() == 80
+        auditor = Auditor(store, sealing.verifier_key(Settings(BIHUAN_HOME=str(home))))
+        assert (await auditor.whole(published=old)).checkpoint.size == 40
+        code, said, wrong = await run(home, "verify", "--json")
+        assert code == 1
+        assert json.loads(said)["position"] == 81
+        assert "positions 81 to 120 are missing" in wrong
+        with pytest.raises(LogForked, match="published at size 120, and the log has 80 events"):
+            await seal(store, home)
+
+        kept = home / "published-before"
+        kept.write_text(newest)
+        code, said, wrong = await run(home, "seal", "--after-restore", str(kept))
+        assert (code, wrong) == (0, "")
+        assert "positions 41 to 120 as they were published were given up" in said
+        await fill(store, 60)
+        await seal(store, home)
+        code, said, wrong = await run(home, "verify", "--json")
+        assert code == 0, wrong
+        found = json.loads(said)
+        assert (found["intact"], found["size"]) == (True, 140)
+        assert [(fork["kept"], fork["givenUp"]) for fork in found["forks"]] == [(40, 120)]
+        code, _, wrong = await run(home, "verify", "--since", str(kept))
+        assert code == 1, "who holds what was given up sees that it is none of this log"
+        assert "positions 41 to 120 as they were published were given up" in wrong
+
+
+async def test_after_all_was_lost_the_archive_brings_back_the_last_commit(
+    home: Path, folder: Path
+) -> None:
+    (home / "evidence" / "ab").mkdir(parents=True)
+    (home / "evidence" / "ab" / "photo").write_bytes(b"photo")
+    async with up(home, folder) as store:
+        await fill(store, 40)
+        await run(home, "backup", str(folder))
+        await fill(store, 40)
+        published = await seal(store, home)
+    elsewhere = home.parent / "another home"
+    code, said, wrong = await run(elsewhere, "restore", str(folder))
+    assert code == 0, wrong
+    assert "the log has 80 events" in said
+    assert (elsewhere / "evidence" / "ab" / "photo").read_bytes() == b"photo"
+    async with up(elsewhere) as store:
+        key = sealing.verifier_key(Settings(BIHUAN_HOME=str(home)))
+        assert (await Auditor(store, key).whole(published=published)).events == 80
+
+
+async def test_a_backup_without_an_archive_is_restored_by_itself(home: Path, folder: Path) -> None:
+    async with up(home) as store:
+        await fill(store, 40)
+        async with store.engine.begin() as conn:
+            await conn.exec_driver_sql("INSERT INTO eventstore.checkpoint VALUES ('relay', 40)")
+        await run(home, "backup", str(folder))
+        await fill(store, 40)
+    (home / "temporal.db").write_text("loops that know too much")
+    code, said, _ = await run(home, "restore", str(folder))
+    assert (code, said.count("moved aside: ")) == (0, 2)
+    assert not (home / "temporal.db").exists()
+    async with up(home) as store:
+        assert await store.head() == 40
+        async with store.engine.connect() as conn:
+            moved = await conn.exec_driver_sql("SELECT position FROM eventstore.checkpoint")
+            assert moved.scalar_one() == 0, "the relay begins the loops again"
+
+
+async def test_what_cannot_be_restored_leaves_the_home_as_it_was(home: Path, folder: Path) -> None:
+    settings = Settings(BIHUAN_HOME=str(home))
+    now = datetime.now(UTC)
+    with pytest.raises(BackupFailed, match="no base backup"):
+        await backup.restore(settings, folder, None, print)
+    with pytest.raises(SettingsError, match="no stack is up"):
+        await backup.backup(settings, folder)
+    async with up(home, folder) as store:
+        await fill(store, 40)
+        await backup.backup(settings, folder)
+        with pytest.raises(AlreadyUp):
+            await backup.restore(settings, folder, None, print)
+        await fill(store, 40)
+    with pytest.raises(BackupFailed, match="no base backup"):
+        await backup.restore(settings, folder, now - timedelta(days=1), print)
+    with pytest.raises(PartFailed, match="recovery ended before configured recovery target"):
+        await backup.restore(settings, folder, now + timedelta(days=1), print)
+    async with up(home, folder) as store:
+        assert await store.head() == 80
+    (folder / "wal").rename(folder / "away")
+    with pytest.raises(BackupFailed, match="has no WAL"):
+        await backup.restore(settings, folder, now + timedelta(days=1), print)
+
+
+@pytest.mark.parametrize("given", ["yesterday", "2026-09-01T08:00:00"])
+def test_a_moment_needs_its_offset(home: Path, folder: Path, given: str) -> None:
+    code, _, wrong = bihuan(home, "restore", str(folder), "--until", given)
+    assert (code, wrong.count("\n")) == (2, 1)
+    assert "expected a moment with its offset" in wrong
+
+
+async def test_a_server_of_somebody_elses_is_not_ours_to_back_up(home: Path, folder: Path) -> None:
+    settings = Settings(BIHUAN_HOME=str(home), DATABASE_URL="postgresql://u@h/db")
+    with pytest.raises(SettingsError, match=r"docs/backup\.md"):
+        await backup.backup(settings, folder)
