@@ -1,12 +1,20 @@
 """What the tests of the stack share: an environment without settings, and a home that goes away."""
 
+import asyncio
+import io
 import tempfile
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
+from ops.cli import main
 from ops.settings import variables
+
+Ran = tuple[int, str, str]
+"""The exit code of a command, what it printed, and what it complained of."""
 
 
 @pytest.fixture(autouse=True)
@@ -24,3 +32,22 @@ def home() -> Iterator[Path]:
     """
     with tempfile.TemporaryDirectory(prefix="bihuan-test-") as folder:
         yield Path(folder) / "home"
+
+
+def bihuan(home: Path, *arguments: str) -> Ran:
+    """Run the command in this home, within this process: starting one takes longer than most work."""
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        patch.dict("os.environ", BIHUAN_HOME=str(home)),
+        patch("sys.argv", ["bihuan", *arguments]),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    return int(ended.value.code or 0), out.getvalue(), err.getvalue()
+
+
+async def run(home: Path, *arguments: str) -> Ran:
+    """As `bihuan`, beside this event loop."""
+    return await asyncio.to_thread(bihuan, home, *arguments)

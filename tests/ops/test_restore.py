@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -24,8 +21,7 @@ from ops.settings import Settings, SettingsError
 from ops.supervisor import Stack
 from tests.eventstore.conftest import METADATA, SERVICES, events, stream
 from tests.eventstore.test_subscription import until
-
-Ran = tuple[int, str, str]
+from tests.ops.conftest import bihuan, run
 
 
 @pytest.fixture
@@ -82,23 +78,6 @@ async def moment(store: EventStore) -> datetime:
         now: datetime = await conn.scalar(text("SELECT clock_timestamp()"))
     await asyncio.sleep(0.05)
     return now
-
-
-def bihuan(home: Path, *arguments: str) -> Ran:
-    """Run the command as an operator does."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ops", *arguments],
-        env=os.environ | {"BIHUAN_HOME": str(home), "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-async def run(home: Path, *arguments: str) -> Ran:
-    return await asyncio.to_thread(bihuan, home, *arguments)
 
 
 async def test_a_log_is_restored_to_a_moment_and_says_what_it_lost(
