@@ -7,9 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import asyncpg
 import pytest
 from sqlalchemy import text
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError
 
+from bihuan.rectification.v1.problem_service_pb2_grpc import ProblemServiceStub
 from eventstore import EventStore, engine_for, migrate
 from eventstore.audit import Auditor
 from eventstore.sealer import LogForked, Sealer
@@ -19,6 +23,9 @@ from ops.home import AlreadyUp
 from ops.part import PartFailed
 from ops.settings import Settings, SettingsError
 from ops.supervisor import Stack
+from rpc.client import connect
+from rpc.identity import Identity
+from tests.bureau import report
 from tests.eventstore.conftest import METADATA, SERVICES, events, stream
 from tests.eventstore.test_subscription import until
 from tests.ops.conftest import bihuan, run
@@ -198,3 +205,60 @@ async def test_a_server_of_somebody_elses_is_not_ours_to_back_up(home: Path, fol
     settings = Settings(BIHUAN_HOME=str(home), DATABASE_URL="postgresql://u@h/db")
     with pytest.raises(SettingsError, match=r"docs/backup\.md"):
         await backup.backup(settings, folder)
+
+
+async def report_problem(stack: Stack) -> str:
+    """The id of a new problem."""
+    officer = Identity(subject="officer", roles=frozenset({"officer"}))
+    channel = connect(stack.grpc_address, stack.token(officer))
+    try:
+        problem = await ProblemServiceStub(channel).ReportProblem(report())
+        return str(problem.name).rpartition("/")[2]
+    finally:
+        await channel.close()
+
+
+async def waiting_loop(stack: Stack, problem: str) -> None:
+    """Wait until the loop of a problem is there and runs."""
+    client = await Client.connect(stack.temporal_address)
+
+    async def runs() -> bool:
+        try:
+            found = await client.get_workflow_handle(f"problem-loop/{problem}").describe()
+        except RPCError:
+            return False
+        return found.status == WorkflowExecutionStatus.RUNNING
+
+    await until(runs)
+
+
+async def now(stack: Stack) -> datetime:
+    connection = await asyncpg.connect(stack.database_url)
+    moment: datetime = await connection.fetchval("SELECT clock_timestamp()")
+    await connection.close()
+    return moment
+
+
+async def test_loops_begin_again_from_the_restored_log(home: Path, folder: Path) -> None:
+    """With the whole stack: Temporal forgets all, and the log tells each loop where it stands."""
+    settings = Settings(BIHUAN_HOME=str(home), BIHUAN_ARCHIVE=str(folder))
+    async with Stack(settings) as stack:
+        kept = await report_problem(stack)
+        await waiting_loop(stack, kept)
+        await backup.backup(settings, folder)
+        wanted = await now(stack)
+        await asyncio.sleep(0.1)
+        await waiting_loop(stack, await report_problem(stack))
+    await backup.restore(settings, folder, wanted, lambda _: None)
+    async with Stack(settings) as stack:
+        await waiting_loop(stack, kept)
+        new = await report_problem(stack)
+        await waiting_loop(stack, new)
+        client = await Client.connect(stack.temporal_address)
+        wanted_loops = {f"problem-loop/{each}" for each in (kept, new)}
+
+        async def listed() -> bool:
+            loops = client.list_workflows("WorkflowType = 'ProblemLoop'")
+            return {loop.id async for loop in loops} == wanted_loops
+
+        await until(listed)
