@@ -9,6 +9,7 @@ import multiprocessing
 import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -68,6 +69,12 @@ def start(role: str, number: int, url: str, folder: Path) -> BaseProcess:
     process = _context.Process(target=_run, args=(role, number, url, folder), name=role)
     process.start()
     return process
+
+
+def end() -> None:
+    """Leave no helper of multiprocessing behind; as CPython's own tests do it."""
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 def acknowledged(folder: Path, files: str = "told-*") -> dict[Step, int]:

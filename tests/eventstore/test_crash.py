@@ -83,6 +83,7 @@ class Crew:
         for process in self._running.values():
             process.kill()
             process.join()
+        crash.end()
 
     def _start(self, role: str, number: int) -> BaseProcess:
         return crash.start(role, number, self._url, self._folder)
