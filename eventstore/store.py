@@ -165,6 +165,7 @@ class EventStore:
                 page = await self.read(after, limit, filter, known_head=head)
             except Exception as error:
                 await pause(error, delays, "the feed")
+                head = 0  # an older copy may have been restored meanwhile
                 continue
             delays = backoff()
             head = page.head

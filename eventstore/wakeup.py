@@ -92,6 +92,8 @@ class Wakeup:
             except Exception as error:  # whatever it is: readers poll meanwhile
                 log.warning("not listening for events, will try again: %s", error)
                 await asyncio.sleep(next(delays))
+            finally:
+                self.head = 0  # an older copy may have been restored meanwhile
 
 
 @asynccontextmanager

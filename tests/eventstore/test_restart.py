@@ -64,3 +64,21 @@ async def test_readers_survive_kill_minus_nine(mortal: tuple[Postgres, EventStor
     following.cancel()
     assert followed == [1, 2, 3, 4, 5, 6]
     assert await seen(store) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_head_known_before_is_not_trusted_after_a_restart(
+    mortal: tuple[Postgres, EventStore],
+) -> None:
+    """An older copy may have been restored: positions up to that head may be dealt again."""
+    server, store = mortal
+    bell = store._wakeup.bell()
+    await append(store, stream(), 0, "a")
+    store.announce()
+    async with asyncio.timeout(5):
+        while not store._wakeup.head:
+            await bell.wait()
+            bell = store._wakeup.bell()
+    server.kill()
+    await asyncio.sleep(0.3)
+    assert store._wakeup.head == 0
+    await start(server)

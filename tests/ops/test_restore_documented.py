@@ -85,11 +85,13 @@ async def test_the_documented_commands_bring_a_log_back(
     old, wanted = await seal(store, home), await moment(store)
     await fill(store, 40)
     newest = await seal(store, home)
+    await store.close()
     await engine.dispose()
     server.shell(STOP)
     server.shell(restore, UNTIL=wanted.isoformat())
     server.shell(f"{START}\n{PROMOTED}")
     server.shell(loops)
+    store = EventStore(engine)
     auditor = Auditor(store, sealing.verifier_key(Settings(BIHUAN_HOME=str(home))))
     assert (await auditor.whole(published=old)).events == 80
     with pytest.raises(LogTampered, match="positions 81 to 120 are missing"):
