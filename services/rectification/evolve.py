@@ -48,11 +48,13 @@ def evolve(problem: pb.Problem, event: Event) -> pb.Problem:
             _take_submission(after, event)
         case ev.RectificationAccepted():
             after.state = pb.STATE_ACCEPTED
+            after.reviews.append(_review(event, accepted=True))
             for item in after.items:
                 item.state = pb.RectificationItem.STATE_ACCEPTED
             _move_on(after, event, event.review_time)
         case ev.RectificationReturned():
             after.state = pb.STATE_RECTIFYING
+            after.reviews.append(_review(event, accepted=False))
             items = merged(after.items, event.items)
             del after.items[:]
             after.items.extend(items)
@@ -64,6 +66,7 @@ def evolve(problem: pb.Problem, event: Event) -> pb.Problem:
             _move_on(after, event, event.assessment.assess_time)
         case ev.ProblemReopened():
             after.ClearField("close_time")
+            after.conclusion = ""
             _begin_round(after, event, event.round)
         case ev.DeadlineMissed():
             for item in after.items:
@@ -79,12 +82,24 @@ def evolve(problem: pb.Problem, event: Event) -> pb.Problem:
             _move_on(after, event, event.recount_time)
         case ev.ProblemClosed():
             after.state = pb.STATE_CLOSED
+            after.conclusion = event.conclusion
             after.close_time.CopyFrom(event.close_time)
             after.ClearField("next_step")
             after.overdue = False
             after.ClearField("escalation")
             after.update_time.CopyFrom(event.close_time)
     return after
+
+
+def _review(
+    event: ev.RectificationAccepted | ev.RectificationReturned, *, accepted: bool
+) -> pb.Review:
+    return pb.Review(
+        accepted=accepted,
+        reasons=event.reasons,
+        reviewer=event.reviewer,
+        review_time=event.review_time,
+    )
 
 
 def _fill(after: pb.Problem, event: ev.ProblemReported) -> None:

@@ -786,3 +786,23 @@ class Lives(RuleBasedStateMachine):
 
 TestLives = Lives.TestCase
 TestLives.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+def test_a_problem_tells_why_submissions_were_returned_or_accepted_and_what_it_was_closed_with() -> (
+    None
+):
+    returned, accepted = (type(each)() for each in (RETURN, ACCEPT))
+    returned.CopyFrom(RETURN)
+    accepted.CopyFrom(ACCEPT)
+    returned.reasons, accepted.reasons = "照片不清，请重拍", "属实"
+    case = Case()
+    case.do(*SUBMITTED, returned, SUBMIT, accepted, GOOD)
+    assert case.problem.conclusion == ""
+    case.do(rpc_pb.CloseProblemRequest(conclusion="整改到位"))
+    reviews = [(each.accepted, each.reasons, each.reviewer) for each in case.problem.reviews]
+    assert reviews == [(False, "照片不清，请重拍", "officer"), (True, "属实", "officer")]
+    assert all(each.HasField("review_time") for each in case.problem.reviews)
+    assert case.problem.conclusion == "整改到位"
+    case.do(REOPEN)
+    assert case.problem.conclusion == ""
+    assert len(case.problem.reviews) == 2, "what was found before stays"

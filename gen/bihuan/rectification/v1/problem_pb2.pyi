@@ -679,6 +679,42 @@ class Submission(_message.Message):
 Global___Submission: _TypeAlias = Submission  # noqa: Y015
 
 @_typing.final
+class Review(_message.Message):
+    """What a review of a submission found (整改审核)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    REVIEWER_FIELD_NUMBER: _builtins.int
+    REVIEW_TIME_FIELD_NUMBER: _builtins.int
+    accepted: _builtins.bool
+    """Whether the submission was accepted; otherwise it was returned."""
+    reasons: _builtins.str
+    """Why."""
+    reviewer: _builtins.str
+    """Who reviewed."""
+    @_builtins.property
+    def review_time(self) -> _timestamp_pb2.Timestamp:
+        """When (UTC)."""
+
+    def __init__(
+        self,
+        *,
+        accepted: _builtins.bool = ...,
+        reasons: _builtins.str = ...,
+        reviewer: _builtins.str = ...,
+        review_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["review_time", b"review_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "reasons", b"reasons", "review_time", b"review_time", "reviewer", b"reviewer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Review: _TypeAlias = Review  # noqa: Y015
+
+@_typing.final
 class Assessment(_message.Message):
     """The follow-up assessment (后评估)."""
 
@@ -792,6 +828,8 @@ class Problem(_message.Message):
     ESCALATION_FIELD_NUMBER: _builtins.int
     CLOSE_TIME_FIELD_NUMBER: _builtins.int
     COMPLAINANT_FIELD_NUMBER: _builtins.int
+    REVIEWS_FIELD_NUMBER: _builtins.int
+    CONCLUSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "problems/" and a UUID."""
     etag: _builtins.str
@@ -814,6 +852,8 @@ class Problem(_message.Message):
     """Rectification round, from 1; each reopening begins another."""
     overdue: _builtins.bool
     """The next step's deadline was missed."""
+    conclusion: _builtins.str
+    """What it was closed with (销号结论); blank until then."""
     @_builtins.property
     def location(self) -> Global___Location:
         """Where it is."""
@@ -866,6 +906,10 @@ class Problem(_message.Message):
     def complainant(self) -> Global___Complainant:
         """Who complained, if somebody did and said so. Absent for an enterprise."""
 
+    @_builtins.property
+    def reviews(self) -> _containers.RepeatedCompositeFieldContainer[Global___Review]:
+        """Every review of a submission, oldest first."""
+
     def __init__(
         self,
         *,
@@ -893,10 +937,12 @@ class Problem(_message.Message):
         escalation: Global___Escalation | None = ...,
         close_time: _timestamp_pb2.Timestamp | None = ...,
         complainant: Global___Complainant | None = ...,
+        reviews: _abc.Iterable[Global___Review] | None = ...,
+        conclusion: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "complainant", b"complainant", "enterprise", b"enterprise", "escalation", b"escalation", "location", b"location", "next_step", b"next_step", "order", b"order", "report_time", b"report_time", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessments", b"assessments", "category", b"category", "close_time", b"close_time", "complainant", b"complainant", "description", b"description", "enterprise", b"enterprise", "escalation", b"escalation", "etag", b"etag", "items", b"items", "location", b"location", "name", b"name", "next_step", b"next_step", "order", b"order", "overdue", b"overdue", "report_time", b"report_time", "reporter", b"reporter", "round", b"round", "severity", b"severity", "source", b"source", "state", b"state", "submissions", b"submissions", "title", b"title", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessments", b"assessments", "category", b"category", "close_time", b"close_time", "complainant", b"complainant", "conclusion", b"conclusion", "description", b"description", "enterprise", b"enterprise", "escalation", b"escalation", "etag", b"etag", "items", b"items", "location", b"location", "name", b"name", "next_step", b"next_step", "order", b"order", "overdue", b"overdue", "report_time", b"report_time", "reporter", b"reporter", "reviews", b"reviews", "round", b"round", "severity", b"severity", "source", b"source", "state", b"state", "submissions", b"submissions", "title", b"title", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
