@@ -18,7 +18,7 @@ from eventstore.events import (
 )
 from eventstore.migrate import migrate
 from eventstore.snapshot import Snapshot
-from eventstore.store import EventStore
+from eventstore.store import EventStore, open_store
 from eventstore.subscription import Subscription
 
 __all__ = [
@@ -39,4 +39,5 @@ __all__ = [
     "engine_for",
     "is_unavailable",
     "migrate",
+    "open_store",
 ]

@@ -7,13 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventstore import canonical, checkpoint, tree, upkeep
 from eventstore.checkpoint import Checkpoint
-from eventstore.engine import backoff, engine_for, pause
+from eventstore.engine import backoff, pause
 from eventstore.events import RecordedEvent
 from eventstore.fork import forks
 from eventstore.merkle import leaf_hash
 from eventstore.note import SigningKey
 from eventstore.publication import Publication
-from eventstore.store import EventStore
+from eventstore.store import EventStore, open_store
 from eventstore.subscription import Subscription
 from eventstore.tiles import Frontier, edge_tiles, grow
 
@@ -34,22 +34,19 @@ async def seal(
 
     Raises LogForked.
     """
-    engine = engine_for(database_url, "bihuan_sealer")
-    store = EventStore(engine)
-    sealer = Sealer(store, key, publication, seconds=seconds)
-    work = (sealer.run(), upkeep.run(store, request_days), stop.wait())
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        ready()
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in ended:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await store.close()
-        await engine.dispose()
+    async with open_store(database_url, "bihuan_sealer") as store:
+        sealer = Sealer(store, key, publication, seconds=seconds)
+        work = (sealer.run(), upkeep.run(store, request_days), stop.wait())
+        tasks = [asyncio.create_task(each) for each in work]
+        try:
+            ready()
+            ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in ended:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class LogForked(Exception):

@@ -4,13 +4,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore import requests, snapshot
-from eventstore.engine import backoff, begun, driver, pause
+from eventstore.engine import backoff, begun, driver, engine_for, pause
 from eventstore.errors import WrongExpectedVersion, refused
 from eventstore.events import (
     EVERYTHING,
@@ -192,3 +192,17 @@ class EventStore:
         """Finish announcing and stop listening. The engine stays its maker's to dispose of."""
         await self._recorder.close()
         await self._wakeup.close()
+
+
+@asynccontextmanager
+async def open_store(
+    database_url: str, role: str | None = None, *, pool_size: int = 10
+) -> AsyncGenerator[EventStore]:
+    """The log of a database as `role`, with an engine of its own; both are closed with the block."""
+    engine = engine_for(database_url, role, pool_size=pool_size)
+    store = EventStore(engine)
+    try:
+        yield store
+    finally:
+        await store.close()
+        await engine.dispose()

@@ -11,7 +11,7 @@ from uuid import UUID
 from google.protobuf import json_format
 from rich.console import Console
 
-from eventstore import EventStore, Filter, RecordedEvent, engine_for, fork, health
+from eventstore import EventStore, Filter, RecordedEvent, fork, health, open_store
 from eventstore.audit import Audit, Auditor
 from eventstore.fork import Fork
 from eventstore.proof import check
@@ -41,13 +41,8 @@ async def opened(settings: Settings, role: str = "bihuan_reader") -> AsyncIterat
         raise SettingsError(
             f"no stack is up in {settings.home}: start one with `bihuan up`, or set DATABASE_URL"
         )
-    engine = engine_for(url, role)
-    store = EventStore(engine)
-    try:
+    async with open_store(url, role) as store:
         yield store
-    finally:
-        await store.close()
-        await engine.dispose()
 
 
 async def events(

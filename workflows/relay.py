@@ -14,7 +14,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from bihuan.feed.v1.feed_service_pb2 import Event
-from eventstore import EventStore, Filter, RecordedEvent, Subscription, engine_for
+from eventstore import EventStore, Filter, RecordedEvent, Subscription, open_store
 from rpc.telemetry import context_from, current_traceparent
 from services.events import UnknownEvent
 from workflows.routes import CATEGORIES, Route, parked, route
@@ -40,9 +40,7 @@ class RelayOptions:
 async def run(options: RelayOptions, ready: Callable[[], None], stop: asyncio.Event) -> None:
     """Relay until `stop` is set. Several may run: one relays, the others stand by."""
     client = await connect(options.temporal_address, options.namespace)
-    engine = engine_for(options.database_url, "bihuan_reader")
-    store = EventStore(engine)
-    try:
+    async with open_store(options.database_url, "bihuan_reader") as store:
         relaying = asyncio.create_task(Relay(client, options.clock).run(store))
         stopping = asyncio.create_task(stop.wait())
         ready()
@@ -52,9 +50,6 @@ async def run(options: RelayOptions, ready: Callable[[], None], stop: asyncio.Ev
             relaying.result()
         relaying.cancel()
         await asyncio.gather(relaying, stopping, return_exceptions=True)
-    finally:
-        await store.close()
-        await engine.dispose()
 
 
 class Relay:

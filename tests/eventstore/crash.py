@@ -7,8 +7,8 @@ on behind what it acknowledged, with the same event ids, and takes for done what
 import asyncio
 import multiprocessing
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -24,7 +24,7 @@ from eventstore import (
     RecordedEvent,
     Subscription,
     WrongExpectedVersion,
-    engine_for,
+    open_store,
 )
 from eventstore.engine import backoff, pause
 from eventstore.note import SigningKey
@@ -112,17 +112,6 @@ def _run(role: str, number: int, url: str, folder: Path) -> None:
     asyncio.run({"write": _write, "read": _read, "seal": _seal}[role](url, folder, number))
 
 
-@asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[EventStore]:
-    engine = engine_for(url, "bihuan_shop", pool_size=4)
-    store = EventStore(engine)
-    try:
-        yield store
-    finally:
-        await store.close()
-        await engine.dispose()
-
-
 async def _write(url: str, folder: Path, number: int) -> None:
     with _appending(folder / f"told-{number}") as acknowledge:
         told = acknowledged(folder, f"told-{number}")
@@ -133,7 +122,10 @@ async def _write(url: str, folder: Path, number: int) -> None:
                     version = await _recorded(store, step)
                     acknowledge.write(f"{step.stream} {step.step} {version}\n".encode())
 
-        async with _opened(url) as store, asyncio.TaskGroup() as group:
+        async with (
+            open_store(url, "bihuan_shop", pool_size=4) as store,
+            asyncio.TaskGroup() as group,
+        ):
             for name in streams(number):
                 group.create_task(write(store, name))
 
@@ -166,7 +158,7 @@ async def _there(store: EventStore, step: Step) -> bool:
 
 
 async def _read(url: str, folder: Path, _: int) -> None:
-    async with _opened(url) as store, asyncio.TaskGroup() as group:
+    async with open_store(url, "bihuan_shop", pool_size=4) as store, asyncio.TaskGroup() as group:
         group.create_task(Subscription(store, SUBSCRIPTION).run(_see))
         group.create_task(_follow(store, folder))
 

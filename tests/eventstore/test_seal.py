@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import make_url, text
 
-from eventstore import EventStore, engine_for
+from eventstore import EventStore, open_store
 from eventstore.audit import Auditor, LogTampered
 from eventstore.note import NoteInvalid, SigningKey
 from eventstore.proof import check
@@ -25,20 +25,9 @@ EVENTS = 600  # over two tiles
 
 
 @asynccontextmanager
-async def opened(url: str, role: str | None = None) -> AsyncIterator[EventStore]:
-    engine = engine_for(url, role)
-    store = EventStore(engine)
-    try:
-        yield store
-    finally:
-        await store.close()
-        await engine.dispose()
-
-
-@asynccontextmanager
 async def sealing(url: str, folder: Path) -> AsyncIterator[None]:
     """A sealer that seals all that there is before the block ends."""
-    async with opened(url, "bihuan_sealer") as store:
+    async with open_store(url, "bihuan_sealer") as store:
         sealer = Sealer(store, KEY, Publication(str(folder)), seconds=0.01)
         running = asyncio.create_task(sealer.run())
         try:
@@ -234,7 +223,7 @@ async def sealed_log(
     """The name of a database with a sealed log, to copy; and its published checkpoint."""
     folder = tmp_path_factory.mktemp("published")
     url = await postgres.database(*SERVICES)
-    async with opened(url) as store, sealing(url, folder):
+    async with open_store(url) as store, sealing(url, folder):
         await fill(store, EVENTS)
     yield str(make_url(url).database), published(folder)
     await postgres.drop(url)
@@ -251,7 +240,7 @@ async def test_whatever_is_changed_behind_the_database_is_found_at_its_position(
     statements, position = tampering
     url = postgres.url(await postgres.empty_database(original))
     try:
-        async with opened(url) as store:
+        async with open_store(url) as store:
             await tamper(store, *statements)
             with pytest.raises(LogTampered) as found:
                 await Auditor(store, KEY.verifier).whole(published=note)

@@ -14,7 +14,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError
 
 from bihuan.rectification.v1.problem_service_pb2_grpc import ProblemServiceStub
-from eventstore import EventStore, engine_for, migrate
+from eventstore import EventStore, migrate, open_store
 from eventstore.audit import Auditor
 from eventstore.sealer import LogForked, Sealer
 from ops import backup, sealing
@@ -43,13 +43,8 @@ async def up(home: Path, archive: Path | None = None) -> AsyncIterator[EventStor
     settings = Settings(BIHUAN_HOME=str(home), BIHUAN_ARCHIVE=archive and str(archive))
     async with Stack(settings, parts=("postgres",)) as stack:
         await migrate(stack.database_url, *SERVICES)
-        engine = engine_for(stack.database_url)
-        store = EventStore(engine)
-        try:
+        async with open_store(stack.database_url) as store:
             yield store
-        finally:
-            await store.close()
-            await engine.dispose()
 
 
 async def fill(store: EventStore, count: int) -> None:
