@@ -28,9 +28,12 @@ ORDER BY 1
 """
 
 
-async def advance(driver: Any) -> int:
-    """Deal positions to what was committed, unless somebody else is at it; return the head."""
-    head: int = await driver.fetchval("SELECT eventstore.advance()")
+async def advance(driver: Any, *, wait: bool = False) -> int:
+    """Deal positions to what was committed; return the head.
+
+    While somebody else is at it that is the head of before, unless we `wait` our turn.
+    """
+    head: int = await driver.fetchval("SELECT eventstore.advance($1)", wait)
     return head
 
 

@@ -130,7 +130,7 @@ class EventStore:
     async def head(self) -> int:
         """The highest position, once everything committed has one."""
         async with self.engine.connect() as conn:
-            return await advance(driver(conn))
+            return await advance(driver(conn), wait=True)
 
     async def tail(self, limit: int, filter: Filter = EVERYTHING) -> list[RecordedEvent]:
         """The last `limit` events, in order."""

@@ -115,6 +115,19 @@ async def test_a_log_dumped_from_an_older_cluster_forgets_what_was_open_there(
     assert await scalar(store, OPEN) is None
 
 
+async def test_the_head_counts_all_that_is_committed_though_another_is_dealing(
+    store: EventStore,
+) -> None:
+    await append(store, stream(), 0, "a")
+    lock = "SELECT pg_advisory_xact_lock(hashtextextended('eventstore.advance', 0))"
+    async with store.engine.begin() as dealing:
+        await dealing.exec_driver_sql(lock)
+        head = asyncio.create_task(store.head())
+        await asyncio.sleep(0.1)
+        assert not head.done()
+    assert await head == 1
+
+
 async def test_dealing_needs_a_transaction_of_its_own(store: EventStore) -> None:
     async with store.engine.connect() as conn:
         await store.append(conn, stream(), 0, events("a"), METADATA)

@@ -58,7 +58,7 @@ async def test_once_given_up_it_is_sealed_on_and_the_fork_stays_to_be_seen(
     async with sealing(database_url, tmp_path):
         await fill(store, 160)
     assert (await auditor.whole(published=published(tmp_path))).events == 260 + new
-    with pytest.raises(LogTampered, match="between positions 101 and 200"):
+    with pytest.raises(LogTampered, match=r"between positions \d+ and 200"):
         await auditor.whole(published=older)
     assert await forks(publication, KEY.verifier) == [fork]
 
