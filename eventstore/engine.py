@@ -89,6 +89,8 @@ def is_unavailable(error: BaseException) -> bool:
         if error.connection_invalidated:
             return True
         error = error.orig or error
+        # SQLAlchemy's own class again, around what asyncpg raised.
+        error = error.__cause__ or error
     if isinstance(error, DisconnectionError | PoolExhausted):
         return True
     # What asyncpg says of a connection that was cut off in the middle of something.

@@ -28,7 +28,7 @@ from tests.eventstore.conftest import append, stream
 from tests.eventstore.test_subscription import until
 
 VICTIMS = ("write", "write", "read", "seal", "postmaster", "backend")
-KILLING_SECONDS = 25  # then they may finish
+KILLING_SECONDS = 15  # then they may finish
 KEY = SigningKey.generate("bureau.example/log")
 LOG = text(
     "SELECT p.position, e.event_id, e.stream, e.version FROM eventstore.event e"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
@@ -57,6 +58,23 @@ async def test_any_postgresql_url_will_do(database_url: str, scheme: str) -> Non
 )
 def test_only_an_absent_postgresql_is_unavailable(error: Exception, expected: bool) -> None:
     assert is_unavailable(error) is expected
+
+
+@pytest.mark.parametrize(
+    ("cause", "expected"),
+    [
+        (asyncpg.InternalClientError("cannot switch to state 12; another operation (2)"), True),
+        (asyncpg.InterfaceError("connection is closed"), True),
+        (asyncpg.InternalClientError("a bug of asyncpg"), False),
+        (asyncpg.DivisionByZeroError("1/0"), False),
+    ],
+)
+def test_what_sqlalchemy_wraps_twice_is_looked_through(cause: Exception, expected: bool) -> None:
+    """As in the first connection of an engine, where it does not ask whether the server is lost."""
+    dbapi = PGDialect_asyncpg.import_dbapi()
+    translated = dbapi.InternalClientError(str(cause), cause)
+    translated.__cause__ = cause
+    assert is_unavailable(DBAPIError("SELECT 1", None, translated)) is expected
 
 
 async def test_whatever_a_call_was_doing_when_it_was_cut_off_it_is_unavailable(
