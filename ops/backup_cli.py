@@ -30,7 +30,7 @@ def backup(
 
     Example: `BIHUAN_ARCHIVE=/backup bihuan up`, and once a day `bihuan backup /backup`
 
-    Next: try a restore in another home: `BIHUAN_HOME=/tmp/drill bihuan restore /backup`.
+    Next: try a restore in another home: `BIHUAN_HOME=trial bihuan restore /backup`.
     """
     from ops import backup as work
 
