@@ -56,14 +56,21 @@ class Recorder:
 
     async def _send(self) -> None:
         while self._waiting:
-            size = min(len(self._waiting), MOST_IN_A_BATCH)
-            batch = [self._waiting.popleft() for _ in range(size)]
+            batch: Sequence[_Append] = ()
             try:
+                # Kept while there is more: to take one from the pool for each batch would show.
                 async with self._engine.connect() as conn:
-                    await _append(driver(conn), batch)
+                    while self._waiting:
+                        batch = self._next()
+                        await _append(driver(conn), batch)
+                        self._announce()
             except Exception as error:
-                _fail(batch, error)
-            self._announce()
+                _fail(batch or self._next(), error)
+                self._announce()
+
+    def _next(self) -> Sequence[_Append]:
+        size = min(len(self._waiting), MOST_IN_A_BATCH)
+        return [self._waiting.popleft() for _ in range(size)]
 
 
 async def _append(connection: Any, batch: Sequence[_Append]) -> None:

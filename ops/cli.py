@@ -56,7 +56,7 @@ Three commands to begin with:
 
 2. `bihuan up` — keep such a stack up, with its data in `.bihuan`, until Ctrl-C.
 
-3. `bihuan token --role officer --subject lijing --name 李静` — a token to call the services with, in another terminal.
+3. `bihuan token --role officer --subject lijing` — a token to call the services with, in another terminal.
 
 `bihuan config` shows what can be set, and every command explains itself with `--help`.""",
 )

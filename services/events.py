@@ -4,6 +4,7 @@ Whoever folds events reads them here and nowhere else: services, rebuilds, loops
 """
 
 from collections.abc import Collection
+from functools import cache
 
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
@@ -40,7 +41,10 @@ def read(
     known: what the caller can fold; None for whatever is defined. Raises UnknownEvent.
     """
     try:
-        messages = _today(parse(type_name, data))
+        kind = _class_of(type_name)
+        if type_name not in UPCASTS and (known is None or kind in known):
+            return (kind.FromString(data),)
+        messages = _today(kind.FromString(data))
     except UnknownEvent:
         raise UnknownEvent(type_name, stream, version, position) from None
     for message in messages:
@@ -51,11 +55,16 @@ def read(
 
 def parse(type_name: str, data: bytes) -> Message:
     """An event as it was recorded. UnknownEvent if no module loaded defines `type_name`."""
+    return _class_of(type_name).FromString(data)
+
+
+@cache
+def _class_of(type_name: str) -> type[Message]:
     try:
         descriptor = descriptor_pool.Default().FindMessageTypeByName(type_name)
     except KeyError:
         raise UnknownEvent(type_name) from None
-    return message_factory.GetMessageClass(descriptor).FromString(data)
+    return message_factory.GetMessageClass(descriptor)
 
 
 def _today(message: Message) -> tuple[Message, ...]:
