@@ -60,7 +60,7 @@ class Recorder:
             try:
                 # Kept while there is more: to take one from the pool for each batch would show.
                 async with self._engine.connect() as conn:
-                    while self._waiting:
+                    while self._waiting and not driver(conn).is_closed():
                         batch = self._next()
                         await _append(driver(conn), batch)
                         self._announce()

@@ -22,11 +22,10 @@ from eventstore.events import (
     refuse_large,
 )
 from eventstore.feed import COLUMNS, advance, read_page, read_tail, recorded, streams_of
-from eventstore.recorder import Recorder
+from eventstore.recorder import VERSION, Recorder
 from eventstore.wakeup import Wakeup
 
 APPEND = "SELECT eventstore.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
-VERSION = "SELECT version FROM eventstore.stream WHERE stream = $1"
 # The head by subqueries: so the partitions that cannot hold the stream are not looked at.
 LOAD = (
     f"SELECT {COLUMNS}, NULL FROM eventstore.event e WHERE e.stream = $1 AND e.version > $2"
@@ -119,9 +118,9 @@ class EventStore:
     async def read(
         self, after: int, limit: int, filter: Filter = EVERYTHING, *, known_head: int = 0
     ) -> Page:
-        """Up to `limit` events after position `after`; everything committed before is in reach.
+        """Up to `limit` events after position `after`.
 
-        A page may be empty while `next < head`: read on. `known_head` spares the look for newer
+        What was committed before is in reach, but for what another is dealing at this moment. A page may be empty while `next < head`: read on. `known_head` spares the look for newer
         events while there are some to read before it. Raises PositionBeyondHead.
         """
         async with self.engine.connect() as conn:

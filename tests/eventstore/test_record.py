@@ -5,7 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from eventstore import MAX_DATA_BYTES, EventStore, ForeignStream, NewEvent, WrongExpectedVersion
+from eventstore import (
+    MAX_DATA_BYTES,
+    EventStore,
+    ForeignStream,
+    NewEvent,
+    WrongExpectedVersion,
+    is_unavailable,
+)
 from tests.eventstore.conftest import METADATA, events, stream
 
 
@@ -99,3 +106,32 @@ async def test_closing_finishes_what_was_asked_for(shop: EventStore) -> None:
     await shop.close()
     assert await recording == 1
     assert await payloads(shop, name) == [b"a"]
+
+
+async def test_what_waits_while_a_connection_is_lost_is_sent_over_another(
+    shop: EventStore, store: EventStore
+) -> None:
+    held = [stream(), stream()]
+    async with store.engine.connect() as holder:
+        for name in held:
+            await store.append(holder, name, 0, events("held"), METADATA)
+        stuck: list[asyncio.Task[int]] = []
+        for name in held:  # two batches of two, each waiting for a stream that is held
+            for each in (name, stream()):
+                calling = shop.record(each, 0, events("lost"), METADATA)
+                stuck.append(asyncio.create_task(calling))
+            await asyncio.sleep(0.2)
+        waiting = [
+            asyncio.create_task(shop.record(stream(), 0, events("waits"), METADATA))
+            for _ in range(300)
+        ]
+        await asyncio.sleep(0)
+        async with store.engine.connect() as conn:
+            kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+            locked = "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            killed = await conn.exec_driver_sql(f"{kill} {locked}")
+            assert killed.scalar_one() == 2
+        async with asyncio.timeout(10):
+            lost = await asyncio.gather(*stuck, return_exceptions=True)
+            assert await asyncio.gather(*waiting) == [1] * 300
+        assert all(isinstance(each, Exception) and is_unavailable(each) for each in lost), lost
