@@ -12,11 +12,25 @@ from eventstore.checkpoint import Checkpoint
 from eventstore.engine import driver
 from eventstore.events import RecordedEvent
 from eventstore.feed import COLUMNS, recorded
-from eventstore.merkle import HASH_BYTES, inclusion_spans, leaf_hash, verify_inclusion
+from eventstore.merkle import (
+    HASH_BYTES,
+    ProofInvalid,
+    inclusion_spans,
+    leaf_hash,
+    verify_inclusion,
+)
 from eventstore.note import VerifierKey
 from eventstore.proof import write as write_proof
 from eventstore.store import EventStore
-from eventstore.tiles import TILE_WIDTH, Frontier, Tile, edge_tiles, grow, tiles_for
+from eventstore.tiles import (
+    TILE_WIDTH,
+    Frontier,
+    Tile,
+    TileMissing,
+    edge_tiles,
+    grow,
+    tiles_for,
+)
 
 PAGE = TILE_WIDTH * 8
 # By LEFT JOIN, so that a position whose event is gone shows.
@@ -134,10 +148,12 @@ class Auditor:
     ) -> list[bytes]:
         index = (event.position or 0) - 1
         tiles = await tree.tiles(conn, tiles_for(inclusion_spans(index, last.size)))
-        path = tiles.inclusion(index, last.size)
         try:
+            path = tiles.inclusion(index, last.size)
             verify_inclusion(leaf_hash(canonical.encode(event)), index, last.size, path, last.root)
-        except Exception as error:
+        except TileMissing as error:
+            raise LogTampered(f"the tree is not whole: {error}") from error
+        except ProofInvalid as error:
             raise LogTampered(
                 f"the event at position {index + 1} is not the one that was sealed", index + 1
             ) from error
@@ -150,7 +166,11 @@ class Auditor:
     async def _from(self, conn: AsyncConnection, start: Checkpoint) -> Frontier:
         if not start.size:
             return Frontier()
-        frontier = Frontier.resume(start.size, await tree.contents(conn, edge_tiles(start.size)))
+        contents = await tree.contents(conn, edge_tiles(start.size))
+        try:
+            frontier = Frontier.resume(start.size, contents)
+        except TileMissing as error:
+            raise LogTampered(f"the tree is not whole: {error}") from error
         if frontier.root() != start.root:
             raise LogTampered(f"the first {start.size} events are not those of the checkpoint")
         return frontier

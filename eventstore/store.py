@@ -120,8 +120,9 @@ class EventStore:
     ) -> Page:
         """Up to `limit` events after position `after`.
 
-        What was committed before is in reach, but for what another is dealing at this moment. A page may be empty while `next < head`: read on. `known_head` spares the look for newer
-        events while there are some to read before it. Raises PositionBeyondHead.
+        What was committed before is in reach, but for what another is dealing at this moment. A page
+        may be empty while `next < head`: read on. `known_head` spares the look for newer events
+        while there are some to read before it. Raises PositionBeyondHead.
         """
         async with self.engine.connect() as conn:
             return await read_page(driver(conn), after, limit, filter, known_head)

@@ -311,6 +311,21 @@ async def test_a_sealer_does_not_go_on_after_an_older_copy_was_restored(
         await Auditor(store, KEY.verifier).whole(published=published(tmp_path))
 
 
+async def test_a_tree_whose_tiles_are_gone_is_told_from_a_changed_event(
+    store: EventStore, database_url: str, tmp_path: Path
+) -> None:
+    name = stream()
+    async with sealing(database_url, tmp_path):
+        await append(store, name, 0, "a")
+        await fill(store, 40)
+    await tamper(store, "DELETE FROM eventstore.tile")
+    auditor = Auditor(store, KEY.verifier)
+    with pytest.raises(LogTampered, match="the tree is not whole"):
+        await auditor.stream(name)
+    with pytest.raises(LogTampered, match="the tree is not whole"):
+        await auditor.whole(since=published(tmp_path))
+
+
 async def test_a_checkpoint_of_another_key_proves_nothing(
     store: EventStore, database_url: str, tmp_path: Path
 ) -> None:
