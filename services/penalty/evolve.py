@@ -1,0 +1,231 @@
+"""What has happened to a penalty case, folded from its events. Pure."""
+
+from typing import TypeAlias, TypeVar
+
+from google.protobuf.message import Message
+
+from bihuan.penalty.v1 import account_pb2 as money
+from bihuan.penalty.v1 import events_pb2 as ev
+from bihuan.penalty.v1 import penalty_case_pb2 as pb
+
+Event: TypeAlias = (
+    ev.ClueRegistered
+    | ev.CaseFiled
+    | ev.FilingDeclined
+    | ev.LimitExtended
+    | ev.EvidenceAdded
+    | ev.InvestigationConcluded
+    | ev.CaseSuspended
+    | ev.CaseResumed
+    | ev.CaseWithdrawn
+    | ev.LegalReviewRecorded
+    | ev.DiscussionRecorded
+    | ev.NoticeServed
+    | ev.StatementReceived
+    | ev.StatementConsidered
+    | ev.RightsWaived
+    | ev.HearingRequested
+    | ev.HearingScheduled
+    | ev.HearingHeld
+    | ev.ApologyOffered
+    | ev.ApologyReviewed
+    | ev.CaseDecided
+    | ev.DecisionServed
+    | ev.DecisionPublished
+    | ev.PublicationWithdrawn
+    | ev.RemedyAccepted
+    | ev.RemedyConcluded
+    | ev.DemandServed
+    | ev.EnforcementApplied
+    | ev.EnforcementRuled
+    | ev.CaseClosed
+    | ev.CorrectionOrdered
+    | ev.Reinspected
+    | ev.DeadlinePassed
+    | ev.DeadlinesRecounted
+    | ev.PaymentRecorded
+    | ev.OverpaymentRefunded
+    | ev.SurchargeReduced
+    | ev.PlanApplied
+    | ev.PlanRefused
+    | ev.PlanGranted
+    | ev.PlanRevoked
+    | ev.BreachExcused
+    | ev.VolunteerServiceRecorded
+)
+Part = TypeVar("Part", bound=Message)
+
+
+def evolve(case: pb.PenaltyCase, event: Event) -> pb.PenaltyCase:
+    """The case after `event`. Never fails; `case` itself is left as it was."""
+    after = pb.PenaltyCase()
+    after.CopyFrom(case)
+    after.standing.CopyFrom(event.occurrence.standing)
+    after.update_time.CopyFrom(event.occurrence.occur_time)
+    if "document" in event.DESCRIPTOR.fields_by_name:
+        after.documents.append(event.document)  # type: ignore[union-attr]
+    if "plan" in event.DESCRIPTOR.fields_by_name and event.HasField("plan"):  # type: ignore[arg-type]
+        _set_plan(after, event.plan)  # type: ignore[union-attr]
+    _procedure(after, event)
+    _payment(after, event)
+    return after
+
+
+def _procedure(after: pb.PenaltyCase, event: Event) -> None:
+    match event:
+        case ev.ClueRegistered():
+            _register(after, event)
+        case ev.CaseFiled():
+            after.file_date.CopyFrom(event.file_date)
+            after.officer = event.occurrence.actor
+        case ev.FilingDeclined():
+            after.conclusion = event.reasons
+        case ev.LimitExtended():
+            after.extensions.append(event.extension)
+        case ev.EvidenceAdded():
+            after.evidence.extend(event.evidence)
+        case ev.InvestigationConcluded():
+            after.investigation.CopyFrom(event.investigation)
+        case ev.CaseSuspended():
+            after.suspend_date.CopyFrom(event.suspend_date)
+        case ev.CaseResumed():
+            after.ClearField("suspend_date")
+        case ev.CaseWithdrawn():
+            after.withdrawal_ground, after.conclusion = event.ground, event.reasons
+            after.ClearField("suspend_date")
+        case ev.LegalReviewRecorded():
+            after.legal_reviews.append(event.review)
+        case ev.DiscussionRecorded():
+            after.discussions.append(event.discussion)
+        case ev.CorrectionOrdered():
+            after.reinspections.append(event.reinspection)
+        case ev.Reinspected():
+            after.reinspections[-1].CopyFrom(event.reinspection)
+        case ev.CaseClosed():
+            after.conclusion = event.conclusion
+        case _:
+            _defence(after, event)
+
+
+def _defence(after: pb.PenaltyCase, event: Event) -> None:
+    match event:
+        case ev.NoticeServed():
+            after.proposal.CopyFrom(event.proposal)
+            after.notice_serve_date.CopyFrom(event.document.service.serve_date)
+            after.hearing_due = event.hearing_due
+        case ev.StatementReceived():
+            after.statements.append(event.statement)
+        case ev.StatementConsidered():
+            for statement in after.statements:
+                if not statement.consideration:
+                    statement.accepted, statement.consideration = event.accepted, event.reasons
+                    statement.considered_by = event.occurrence.actor
+        case ev.HearingRequested():
+            after.hearing.request_date.CopyFrom(event.request_date)
+        case ev.HearingScheduled():
+            after.hearing.CopyFrom(event.hearing)
+        case ev.HearingHeld():
+            after.hearing.attended, after.hearing.record = event.attended, event.record
+            after.hearing.concluded = True
+        case ev.ApologyOffered():
+            after.apology.CopyFrom(event.apology)
+        case ev.ApologyReviewed():
+            granted = event.granted
+            after.apology.state = pb.Apology.STATE_GRANTED if granted else pb.Apology.STATE_REFUSED
+            after.apology.service_tenths = event.service_tenths
+            after.apology.reasons = event.reasons
+        case _:
+            _decision(after, event)
+
+
+def _decision(after: pb.PenaltyCase, event: Event) -> None:
+    match event:
+        case ev.CaseDecided():
+            after.decision.CopyFrom(event.decision)
+        case ev.DecisionServed():
+            after.decision.serve_date.CopyFrom(event.service.serve_date)
+            for document in after.documents[-1:]:
+                document.service.CopyFrom(event.service)
+            if event.HasField("account"):
+                after.account.CopyFrom(event.account)
+        case ev.DecisionPublished():
+            after.decision.publish_date.CopyFrom(event.publish_date)
+        case ev.PublicationWithdrawn():
+            after.decision.ClearField("publish_date")
+        case ev.RemedyAccepted():
+            after.remedies.append(event.remedy)
+            if after.HasField("account"):
+                after.account.pauses.add().from_date.CopyFrom(event.remedy.accept_date)
+        case ev.RemedyConcluded():
+            _conclude(after, event)
+        case ev.EnforcementApplied():
+            after.enforcement.CopyFrom(event.enforcement)
+        case ev.EnforcementRuled():
+            after.enforcement.state, after.enforcement.reasons = event.state, event.reasons
+        case _:
+            pass
+
+
+def _payment(after: pb.PenaltyCase, event: Event) -> None:
+    match event:
+        case ev.PaymentRecorded():
+            after.account.payments.append(event.payment)
+        case ev.OverpaymentRefunded():
+            after.account.refunds.append(event.refund)
+        case ev.SurchargeReduced():
+            after.account.reductions.append(event.reduction)
+        case ev.PlanApplied():
+            after.applications.append(event.application)
+        case ev.PlanRefused():
+            answered = after.applications[event.application - 1]
+            _answer(answered, event, money.Application.STATE_REFUSED)
+        case ev.PlanGranted():
+            answered = after.applications[event.plan.application - 1]
+            _answer(answered, event, money.Application.STATE_GRANTED)
+            after.account.terms.append(event.term)
+        case ev.PlanRevoked():
+            after.account.terms.append(event.term)
+        case _:
+            pass
+
+
+def _register(after: pb.PenaltyCase, event: ev.ClueRegistered) -> None:
+    after.name = event.name
+    after.origin.CopyFrom(event.origin)
+    after.respondent.CopyFrom(event.respondent)
+    after.violation.CopyFrom(event.violation)
+    after.found_date.CopyFrom(event.found_date)
+    after.register_time.CopyFrom(event.occurrence.occur_time)
+    after.officer = event.occurrence.actor
+    if event.HasField("daily_basis"):
+        after.daily_basis.CopyFrom(event.daily_basis)
+
+
+def _conclude(after: pb.PenaltyCase, event: ev.RemedyConcluded) -> None:
+    after.remedies[-1].CopyFrom(event.remedy)
+    if after.HasField("account"):
+        after.account.fine_fen = event.remedy.fine_fen
+        after.account.pauses[-1].to_date.CopyFrom(event.remedy.conclude_date)
+
+
+def _set_plan(after: pb.PenaltyCase, plan: money.Plan) -> None:
+    """The plan of that number as it is now; one before it that was in force gave way."""
+    if len(after.plans) < plan.number:
+        for earlier in after.plans[-1:]:
+            earlier.state = money.Plan.STATE_RESCHEDULED
+            for instalment in earlier.instalments:
+                if instalment.state != money.Instalment.STATE_PAID:
+                    instalment.state = money.Instalment.STATE_CANCELLED
+        after.plans.append(plan)
+    else:
+        after.plans[plan.number - 1].CopyFrom(plan)
+
+
+def _answer(
+    application: money.Application,
+    event: ev.PlanGranted | ev.PlanRefused,
+    state: money.Application.State.ValueType,
+) -> None:
+    application.state, application.reasons = state, event.reasons
+    application.decider = event.occurrence.actor
+    application.decide_date.CopyFrom(event.document.issue_date)
