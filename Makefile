@@ -39,8 +39,9 @@ up: $(VENV)/.run ## keep the stack up until Ctrl-C
 
 tools: $(VENV)/.dev ## install the tools of tests and schema into .venv, buf among them
 
+# Two at a time, file by file; the long end-to-end ones come first.
 test: tools ## run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: $(VENV)/.bench ## the event store against its peers, about 20 minutes
 	@$(BIN)/python -m bench.eventstore

@@ -3,16 +3,18 @@
 import asyncio
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from unittest.mock import patch
 
+import psutil
 import pytest
 
 from ops.cli import main
 from ops.settings import variables
 
+LeftRunning = Callable[[], set[psutil.Process]]
 Ran = tuple[int, str, str]
 """The exit code of a command, what it printed, and what it complained of."""
 
@@ -22,6 +24,13 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever runs the tests may have configured a stack of their own."""
     for _, variable in variables():
         monkeypatch.delenv(variable, raising=False)
+
+
+@pytest.fixture
+def left_running() -> LeftRunning:
+    """What this process started since the test began and what runs still; other tests' servers may run."""
+    before = set(psutil.Process().children(recursive=True))
+    return lambda: set(psutil.Process().children(recursive=True)) - before
 
 
 @pytest.fixture

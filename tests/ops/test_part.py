@@ -18,6 +18,7 @@ from ops import part as parts
 from ops import reach
 from ops.part import Part, PartFailed, Running, State
 from ops.ports import Ports, PortTaken, any_free, is_free
+from tests.ops.conftest import LeftRunning
 
 
 def program(code: str) -> Part:
@@ -54,7 +55,9 @@ async def test_a_part_that_cannot_start_fails_with_its_last_words(
     await running.stop()
 
 
-async def test_a_dead_part_is_started_again_and_said_so(folder: Path, said: list[str]) -> None:
+async def test_a_dead_part_is_started_again_and_said_so(
+    folder: Path, said: list[str], left_running: LeftRunning
+) -> None:
     running = Running(program(SERVING), folder, said.append)
     await running.start()
     first = running.pid
@@ -65,18 +68,21 @@ async def test_a_dead_part_is_started_again_and_said_so(folder: Path, said: list
     assert "part ended (SIGKILL); starting it again in 0.2 s" in said
     await running.stop()
     assert running.state is State.STOPPED
-    assert not psutil.Process().children(recursive=True)
+    assert not left_running()
 
 
 async def test_a_part_that_will_not_end_is_killed(
-    folder: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    said: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    left_running: LeftRunning,
 ) -> None:
     monkeypatch.setattr(parts, "STOP_SECONDS", 0.2)
     running = Running(program(DEAF), folder, said.append)
     await running.start()
     await running.stop()
     assert any("killing it" in line for line in said)
-    assert not psutil.Process().children(recursive=True)
+    assert not left_running()
 
 
 def test_a_leftover_of_a_killed_supervisor_is_ended(folder: Path, said: list[str]) -> None:
@@ -202,11 +208,13 @@ class TestReach:
         return not subprocess.run(command, user=uid, cwd="/", capture_output=True).returncode
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing(folder: Path, said: list[str]) -> None:
+async def test_a_start_that_is_cancelled_leaves_nothing(
+    folder: Path, said: list[str], left_running: LeftRunning
+) -> None:
     running = Running(program("import time; time.sleep(60)"), folder, said.append)
     starting = asyncio.create_task(running.start())
     await asyncio.sleep(0.3)
     starting.cancel()
     await asyncio.gather(starting, return_exceptions=True)
     await running.stop()
-    assert not psutil.Process().children(recursive=True)
+    assert not left_running()

@@ -16,6 +16,7 @@ from ops.home import AlreadyUp, addresses
 from ops.ports import PortTaken
 from ops.settings import Settings
 from ops.supervisor import EMBEDDED, Stack
+from tests.ops.conftest import LeftRunning
 
 STAGES = {"Stage": "Keyword", "Due": "Datetime"}
 
@@ -45,7 +46,9 @@ async def loop(stack: Stack) -> WorkflowExecutionStatus | None:
     return (await client.get_workflow_handle("loop/1").describe()).status
 
 
-async def test_killed_servers_come_back_with_their_data(home: Path) -> None:
+async def test_killed_servers_come_back_with_their_data(
+    home: Path, left_running: LeftRunning
+) -> None:
     said: list[str] = []
     async with embedded(home, said) as stack:
         await note(stack, "before")
@@ -63,7 +66,7 @@ async def test_killed_servers_come_back_with_their_data(home: Path) -> None:
         kept = addresses(home)
         assert kept is not None
         assert kept.ui_url == stack.ui_url
-    assert not psutil.Process().children(recursive=True)
+    assert not left_running()
     assert addresses(home) is None
     async with embedded(home) as stack:
         assert await notes(stack) == ["before", "between"]
@@ -125,7 +128,9 @@ async def test_a_long_path_gets_its_socket_in_a_short_one(home: Path) -> None:
     os.rmdir(sockets)
 
 
-async def test_a_port_chosen_on_purpose_stops_the_start_if_taken(home: Path) -> None:
+async def test_a_port_chosen_on_purpose_stops_the_start_if_taken(
+    home: Path, left_running: LeftRunning
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -134,7 +139,7 @@ async def test_a_port_chosen_on_purpose_stops_the_start_if_taken(home: Path) -> 
         with pytest.raises(PortTaken, match="BIHUAN_UI_PORT"):
             async with Stack(settings, home=home, parts=EMBEDDED, search_attributes=STAGES):
                 pass
-    assert not psutil.Process().children(recursive=True)
+    assert not left_running()
 
 
 def test_up_starts_all_and_stops_all(home: Path) -> None:
