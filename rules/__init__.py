@@ -2,19 +2,27 @@
 
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Any, NamedTuple, cast
 
 from bihuan.types.v1.deadline_pb2 import Deadline, Period, RuleReference
 from rules import deadline as deadlines
-from rules.book import NATIONAL, Rule, RuleBook, Unit, UnknownRule, places
+from rules.book import Rule, RuleBook, UnknownRule
 from rules.calendar import WorkingCalendar, YearCalendar, parse_calendar
 from rules.clock import SHANGHAI, Clock, legal_date
 from rules.deadline import as_date, explain
+from rules.kinds import FEN, NATIONAL, Amounts, Factor, Level, Party, Unit, places
+from rules.lighter import Law, Offence, applying
 from rules.money import surcharge
 
 __all__ = [
     "SHANGHAI",
     "Clock",
+    "Factor",
+    "Law",
+    "Level",
+    "Offence",
+    "Party",
     "Rule",
     "RuleBook",
     "Rules",
@@ -30,6 +38,7 @@ __all__ = [
     "surcharge",
 ]
 LADDER = "rectification.escalation"
+SERIES = "document.series"
 
 
 class Rung(NamedTuple):
@@ -58,6 +67,55 @@ class Rules:
     def rule(self, rule_id: str, on: date) -> Rule:
         """The version in force here on that day. Raises UnknownRule."""
         return self.book.rule(rule_id, on, self.jurisdiction)
+
+    def reference(self, rule_id: str, on: date) -> RuleReference:
+        """What a fact keeps of the version in force here on that day. Raises UnknownRule."""
+        return deadlines.reference(self.rule(rule_id, on))
+
+    def ratio(self, rule_id: str, on: date) -> Decimal:
+        """A share, above 0 and at most 1. Raises UnknownRule, and ValueError if the rule is none."""
+        return cast(Decimal, self._says(rule_id, on, "ratio"))
+
+    def number(self, rule_id: str, on: date) -> int:
+        """A count in the unit that the rule's name says. Raises as `ratio`."""
+        return cast(int, self._says(rule_id, on, "number"))
+
+    def amount(self, rule_id: str, party: Party, on: date) -> int:
+        """A sum in fen for that kind of party. Raises as `ratio`."""
+        amounts = cast(Amounts, self._says(rule_id, on, "amounts_yuan"))
+        return (amounts.person if party == "person" else amounts.entity) * FEN
+
+    def choice(self, rule_id: str, on: date) -> str:
+        """How the law is read here, one of the rule's options. Raises as `ratio`."""
+        return cast(str, self._says(rule_id, on, "choice"))
+
+    def series(self, kind: str, on: date) -> str:
+        """Prefix of the numbers of documents of that kind, for example "东环罚字" for "decision". Numbers
+        run by prefix: places and kinds may share one. UnknownRule if the rule has no such kind.
+        """
+        prefixes = cast(dict[str, str], self._says(SERIES, on, "series"))
+        if kind not in prefixes:
+            raise UnknownRule(f"rule {SERIES} has no kind {kind} in {self.jurisdiction} on {on}")
+        return prefixes[kind]
+
+    def factors(self, rule_id: str, on: date) -> tuple[Factor, ...]:
+        """A table of discretion. Raises as `ratio`."""
+        return cast(tuple[Factor, ...], self._says(rule_id, on, "factors"))
+
+    def offence(
+        self, rule_id: str, conduct: date, decision: date, party: Party = "entity"
+    ) -> Offence:
+        """The range of the fine by the law of the day of the conduct, or by that of the day of the
+        decision if it is lighter for that kind of party. UnknownRule if the conduct was, or by the day of
+        the decision is, no offence; ValueError if the rule is none.
+        """
+        return applying(self.rule(rule_id, conduct), self.rule(rule_id, decision), party)
+
+    def offences(self, on: date) -> tuple[Rule, ...]:
+        """Every offence in force here on that day, by id."""
+        ids = sorted({rule.id for rule in self.book.every() if rule.version.kind == "range_yuan"})
+        found = (self.book.find(rule_id, on, self.jurisdiction) for rule_id in ids)
+        return tuple(rule for rule in found if rule is not None)
 
     def deadline(
         self,
@@ -104,7 +162,7 @@ class Rules:
 
     def rung(self, level: int, on: date, ladder: RuleReference | None = None) -> Rung | None:
         """The rung `level` of `ladder`, or of the one in force on that day; None above the top."""
-        rungs = self._ladder(on, ladder).version.rungs
+        rungs = self._ladder(on, ladder).version.rungs or ()
         if not 1 <= level <= len(rungs):
             return None
         rung = rungs[level - 1]
@@ -122,6 +180,12 @@ class Rules:
         period = Period(length=rung.after_working_days, unit=Period.UNIT_WORKING_DAYS)
         rule = self._ladder(origin, ladder)
         return deadlines.count(rule, period, origin, deadline_id, self.calendar)
+
+    def _says(self, rule_id: str, on: date, kind: str) -> Any:
+        version = self.rule(rule_id, on).version
+        if version.kind != kind:
+            raise ValueError(f"rule {rule_id} is a {version.kind}, not a {kind}")
+        return version.says
 
     def _ladder(self, on: date, kept: RuleReference | None) -> Rule:
         return self.book.version(kept.id, kept.version) if kept else self.rule(LADDER, on)

@@ -1,77 +1,18 @@
 """The law as effective-dated data: which version of a rule is in force where and when."""
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
-from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from rules.documents import checked, read
-
-NATIONAL = "CN"
-PLACE = r"^(CN|[1-9][0-9]{5})$"
-
-
-class Unit(StrEnum):
-    """What a period is counted in."""
-
-    WORKING_DAYS = "working_days"
-    CALENDAR_DAYS = "calendar_days"
-    MONTHS = "months"
-
-
-class Rung(BaseModel):
-    """A rung of an escalation ladder: its measure, and the working days since the rung below."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    measure: str
-    after_working_days: int = Field(ge=0)
-
-
-class Version(BaseModel):
-    """One version of a rule: a period, a ladder, or a rate; with what it rests on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    # A code left unquoted in YAML is a number.
-    jurisdiction: str = Field(NATIONAL, pattern=PLACE, coerce_numbers_to_str=True)
-    valid_from: date
-    valid_to: date | None = None
-    value: int | None = Field(None, ge=1)
-    unit: Unit | None = None
-    roll: Literal["none", "next_working_day"] = "none"
-    remind_before: tuple[int, ...] = ()
-    rungs: tuple[Rung, ...] = ()
-    daily_rate: Decimal | None = None
-    cap_ratio: Decimal | None = None
-    citation: str = Field(min_length=1)
-    confidence: Literal["HIGH", "MEDIUM", "LOW"]
-    source: str
-    note: str = ""
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> "Version":
-        kinds = [self.value is not None, bool(self.rungs), self.daily_rate is not None]
-        if sum(kinds) != 1:
-            raise ValueError("a version is one of: value with unit, rungs, daily_rate")
-        if (self.value is None) != (self.unit is None):
-            raise ValueError("value and unit go together")
-        if self.valid_to is not None and self.valid_to <= self.valid_from:
-            raise ValueError(f"valid_to {self.valid_to} does not lie after {self.valid_from}")
-        return self
-
-    def in_force(self, on: date) -> bool:
-        """Whether this version is in force on that day; valid_to is the first day it is not."""
-        return self.valid_from <= on and (self.valid_to is None or on < self.valid_to)
+from rules.kinds import NATIONAL, Version, misfit, places
 
 
 class Rule(BaseModel):
@@ -112,11 +53,15 @@ class RuleBook:
     def __init__(self, sources: Iterable[_File]) -> None:
         self._names: dict[str, str] = {}
         self._versions: Mapping[str, list[Version]] = defaultdict(list)
-        for file in sources:
+        files = tuple(sources)
+        for file in files:
             for entry in file.entries:
                 self._names.setdefault(entry.id, entry.name)
                 self._versions[entry.id].extend(entry.versions)
                 _refuse_overlap(f"{file.name}: rule {entry.id}", self._versions[entry.id])
+        for file in files:
+            for entry in file.entries:
+                _refuse_misfits(f"{file.name}: rule {entry.id}", entry, self._versions[entry.id])
 
     @classmethod
     def load(cls, extra: Path | None = None) -> "RuleBook":
@@ -135,11 +80,18 @@ class RuleBook:
         """The version in force on that day: of the place itself, else of its city, its province, the
         country. Raises UnknownRule, and ValueError if `jurisdiction` is not a place.
         """
+        found = self.find(rule_id, on, jurisdiction)
+        if found is None:
+            raise UnknownRule(f"no rule {rule_id} in force in {jurisdiction} on {on}")
+        return found
+
+    def find(self, rule_id: str, on: date, jurisdiction: str = NATIONAL) -> Rule | None:
+        """As `rule`, but None where no version is in force."""
         for place in places(jurisdiction):
             for version in self._versions.get(rule_id, ()):
                 if version.jurisdiction == place and version.in_force(on):
                     return Rule(id=rule_id, name=self._names[rule_id], version=version)
-        raise UnknownRule(f"no rule {rule_id} in force in {jurisdiction} on {on}")
+        return None
 
     def version(self, rule_id: str, version_id: str) -> Rule:
         """A version by its id, in force or not. Raises UnknownRule."""
@@ -158,23 +110,20 @@ class RuleBook:
         ]
 
 
-def places(jurisdiction: str) -> list[str]:
-    """Whose rules apply in a place, nearest first. ValueError unless it is "CN" or a division code
-    (GB/T 2260).
-    """
-    if not re.fullmatch(PLACE, jurisdiction):
-        raise ValueError(f"{jurisdiction!r} is neither CN nor a division code of six digits")
-    if jurisdiction == NATIONAL:
-        return [NATIONAL]
-    city, province = jurisdiction[:4] + "00", jurisdiction[:2] + "0000"
-    return list(dict.fromkeys([jurisdiction, city, province, NATIONAL]))
-
-
 def _refuse_overlap(name: str, versions: Sequence[Version]) -> None:
     ordered = sorted(versions, key=lambda version: (version.jurisdiction, version.valid_from))
     for earlier, later in pairwise(ordered):
         if earlier.jurisdiction == later.jurisdiction and earlier.in_force(later.valid_from):
             raise ValueError(f"{name}: two versions for {later.jurisdiction} on {later.valid_from}")
+
+
+def _refuse_misfits(name: str, entry: _Entry, all_versions: Sequence[Version]) -> None:
+    """The country's first version is the model, whatever file is read first; else the first of all."""
+    national = [version for version in all_versions if version.jurisdiction == NATIONAL]
+    model = (national or all_versions)[0]
+    for number, version in enumerate(entry.versions):
+        if why := misfit(version, model):
+            raise ValueError(f"{name}: versions.{number}: {why}")
 
 
 def _parse(text: str, name: str) -> _File:

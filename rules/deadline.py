@@ -16,9 +16,10 @@ from bihuan.types.v1.deadline_pb2 import (
     Period,
     RuleReference,
 )
-from rules.book import Rule, Unit
+from rules.book import Rule
 from rules.calendar import WorkingCalendar
 from rules.clock import DAY, SHANGHAI
+from rules.kinds import Unit
 
 REMIND_AT = time(9)
 UNITS = {
