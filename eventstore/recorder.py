@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -44,9 +44,7 @@ class Recorder:
         version = asyncio.get_running_loop().create_future()
         self._waiting.append(_Append(stream, expected, events, metadata, version))
         if len(self._batches) < BATCHES_AT_ONCE:
-            task = asyncio.create_task(self._send(), name="eventstore.record")
-            self._batches.add(task)
-            task.add_done_callback(self._batches.discard)
+            self._batches.add(asyncio.create_task(self._send(), name="eventstore.record"))
         return int(await version)
 
     async def close(self) -> None:
@@ -55,18 +53,25 @@ class Recorder:
             await asyncio.gather(*self._batches)
 
     async def _send(self) -> None:
-        while self._waiting:
-            batch: Sequence[_Append] = ()
-            try:
-                # Kept while there is more: to take one from the pool for each batch would show.
-                async with self._engine.connect() as conn:
-                    while self._waiting and not driver(conn).is_closed():
-                        batch = self._next()
-                        await _append(driver(conn), batch)
-                        self._announce()
-            except Exception as error:
-                _fail(batch or self._next(), error)
-                self._announce()
+        try:
+            while self._waiting:
+                await self._send_batches()
+        finally:  # at once, not by a callback: whoever asks in between would be sent by nobody
+            self._batches.discard(cast(asyncio.Task[None], asyncio.current_task()))
+
+    async def _send_batches(self) -> None:
+        batch: Sequence[_Append] = ()
+        try:
+            # Kept while there is more: to take one from the pool for each batch would show.
+            async with self._engine.connect() as conn:
+                while self._waiting and not driver(conn).is_closed():
+                    batch = self._next()
+                    await _append(driver(conn), batch)
+                    self._announce()
+                    await asyncio.sleep(0)  # those answered may have more
+        except Exception as error:
+            _fail(batch or self._next(), error)
+            self._announce()
 
     def _next(self) -> Sequence[_Append]:
         size = min(len(self._waiting), MOST_IN_A_BATCH)

@@ -12,6 +12,7 @@ from eventstore import (
     NewEvent,
     WrongExpectedVersion,
     is_unavailable,
+    recorder,
 )
 from tests.eventstore.conftest import METADATA, events, stream
 
@@ -135,3 +136,17 @@ async def test_what_waits_while_a_connection_is_lost_is_sent_over_another(
             lost = await asyncio.gather(*stuck, return_exceptions=True)
             assert await asyncio.gather(*waiting) == [1] * 300
         assert all(isinstance(each, Exception) and is_unavailable(each) for each in lost), lost
+
+
+async def test_no_call_is_left_waiting_whenever_it_comes(
+    shop: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a batch has been sent, and its task is about to end."""
+    monkeypatch.setattr(recorder, "BATCHES_AT_ONCE", 1)
+    for turns in range(20):
+        async with asyncio.timeout(10):
+            name = stream()
+            for version in range(2):
+                await shop.record(name, version, events("a"), METADATA)
+                for _ in range(turns):  # of the event loop
+                    await asyncio.sleep(0)
