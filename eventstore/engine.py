@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -73,6 +74,44 @@ def driver(connection: AsyncConnection) -> Any:
     if beneath is None:
         raise RuntimeError("the connection is not open")
     return beneath.connection.driver_connection
+
+
+class Kept:
+    """Keeps one connection at hand, as to take one from the pool costs as much as a small read."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._free: AsyncConnection | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncGenerator[AsyncConnection]:
+        """The connection, or while another task has it one from the pool. Not after an error: then
+        it goes back to the pool, which looks at it again.
+        """
+        conn, self._free = self._free, None
+        if conn is not None and driver(conn).is_closed():
+            await conn.close()
+            conn = None
+        if conn is None:
+            conn = await self._engine.connect()
+        kept = False
+        try:
+            yield conn
+            if conn.in_transaction():
+                await conn.rollback()
+            if self._free is None and not self._closed:
+                self._free, kept = conn, True
+        finally:
+            if not kept:
+                await conn.close()
+
+    async def close(self) -> None:
+        """Give it back, or have it given back by whoever has it."""
+        self._closed = True
+        if self._free is not None:
+            await self._free.close()
+            self._free = None
 
 
 async def begun(connection: AsyncConnection) -> Any:

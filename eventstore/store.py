@@ -4,13 +4,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from eventstore import requests, snapshot
-from eventstore.engine import backoff, begun, driver, engine_for, pause
+from eventstore.engine import Kept, backoff, begun, driver, engine_for, pause
 from eventstore.errors import WrongExpectedVersion, refused
 from eventstore.events import (
     EVERYTHING,
@@ -56,6 +56,7 @@ class EventStore:
     def __init__(self, engine: AsyncEngine, *, poll: float = 1.0) -> None:
         self.engine = engine
         self.poll = poll
+        self._reading = Kept(engine)
         self._wakeup = Wakeup(engine)
         self._recorder = Recorder(engine, self._wakeup.announce)
 
@@ -115,6 +116,12 @@ class EventStore:
         """As `load`, of whole streams, one after another."""
         return [recorded(row) for row in await (await begun(conn)).fetch(LOAD_MANY, streams)]
 
+    def reading(self) -> AbstractAsyncContextManager[AsyncConnection]:
+        """A connection for a few quick reads, had for less than one of the engine. What it is used
+        to write is rolled back.
+        """
+        return self._reading.connect()
+
     async def read(
         self, after: int, limit: int, filter: Filter = EVERYTHING, *, known_head: int = 0
     ) -> Page:
@@ -124,17 +131,17 @@ class EventStore:
         may be empty while `next < head`: read on. `known_head` spares the look for newer events
         while there are some to read before it. Raises PositionBeyondHead.
         """
-        async with self.engine.connect() as conn:
+        async with self.reading() as conn:
             return await read_page(driver(conn), after, limit, filter, known_head)
 
     async def head(self) -> int:
         """The highest position, once everything committed has one."""
-        async with self.engine.connect() as conn:
+        async with self.reading() as conn:
             return await advance(driver(conn), wait=True)
 
     async def tail(self, limit: int, filter: Filter = EVERYTHING) -> list[RecordedEvent]:
         """The last `limit` events, in order."""
-        async with self.engine.connect() as conn:
+        async with self.reading() as conn:
             return await read_tail(driver(conn), limit, filter)
 
     async def streams_of(self, case: str) -> tuple[str, ...]:
@@ -189,9 +196,10 @@ class EventStore:
                     yield event
 
     async def close(self) -> None:
-        """Finish announcing and stop listening. The engine stays its maker's to dispose of."""
+        """Finish announcing, stop listening, give back what is kept. The engine stays its maker's."""
         await self._recorder.close()
         await self._wakeup.close()
+        await self._reading.close()
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from eventstore.engine import backoff, driver
+from eventstore.engine import Kept, backoff, driver
 
 CHANNEL = "eventstore"
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class Wakeup:
         self.head = 0
         """The highest position that this process was told of."""
         self._engine = engine
-        self._dealer: AsyncConnection | None = None
+        self._dealing = Kept(engine)
         self._bell = asyncio.Event()
         self._listening: asyncio.Task[None] | None = None
         self._announcing: asyncio.Task[None] | None = None
@@ -47,9 +47,7 @@ class Wakeup:
         """Stop listening; what was announced is still dealt."""
         if self._announcing is not None:
             await self._announcing
-        if self._dealer is not None:
-            await self._dealer.close()
-            self._dealer = None
+        await self._dealing.close()
         if self._listening is not None:
             self._listening.cancel()
             with suppress(asyncio.CancelledError):
@@ -66,16 +64,11 @@ class Wakeup:
         while self._due:
             self._due = False
             try:
-                # Kept open: to take one from the pool costs as much as to deal.
-                self._dealer = self._dealer or await self._engine.connect()
-                # Waits its turn: the one dealing now may have looked before our commit.
-                await driver(self._dealer).fetchval("SELECT eventstore.advance(true)")
+                async with self._dealing.connect() as conn:
+                    # Waits its turn: the one dealing now may have looked before our commit.
+                    await driver(conn).fetchval("SELECT eventstore.advance(true)")
             except Exception as error:
                 log.warning("positions not dealt, the next reader will: %s", error)
-                if self._dealer is not None:
-                    await self._dealer.invalidate()
-                    await self._dealer.close()
-                    self._dealer = None
 
     async def _listen(self) -> None:
         delays = backoff()

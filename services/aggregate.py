@@ -225,6 +225,11 @@ class Commands(Generic[State]):
         """The state of `name` and its version; the blank state and 0 if there is none."""
         return (await self._load(conn, name))[:2]
 
+    async def get(self, name: str) -> tuple[State, int]:
+        """As `load`, for who only reads."""
+        async with self._store.reading() as conn:
+            return await self.load(conn, name)
+
     async def _load(self, conn: AsyncConnection, name: str) -> "_Loaded[State]":
         state, kept = self._aggregate.blank(name), 0
         snapshot, recorded = await self._store.load_from_snapshot(

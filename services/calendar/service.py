@@ -39,7 +39,6 @@ class CalendarService(calendar_service_pb2_grpc.CalendarServiceServicer):
     """Serves the calendars on the shelf."""
 
     def __init__(self, store: EventStore, shelf: CalendarShelf, clock: Clock) -> None:
-        self._engine = store.engine
         self._commands = Commands(store, CALENDAR)
         self._shelf = shelf
         self._clock = clock
@@ -58,8 +57,7 @@ class CalendarService(calendar_service_pb2_grpc.CalendarServiceServicer):
         return calendar
 
     async def GetCalendar(self, request: pb.GetCalendarRequest, context: Context) -> pb.Calendar:
-        async with self._engine.connect() as conn:
-            published, version = await self._commands.load(conn, request.name)
+        published, version = await self._commands.get(request.name)
         if version:
             return published
         year = int(request.name.rpartition("/")[2])

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from eventstore import EventStore, engine_for, is_unavailable
-from eventstore.engine import driver
+from eventstore.engine import Kept, driver
 
 
 async def scalar(store: EventStore, statement: str) -> object:
@@ -134,3 +134,39 @@ async def test_a_connection_cut_while_idle_is_replaced_unnoticed(store: EventSto
         await connection.execute(f"SELECT pg_terminate_backend({idle}, 5000)")
     await connection.close()
     assert await scalar(store, "SELECT 1") == 1
+
+
+PID = text("SELECT pg_backend_pid()")
+
+
+async def test_a_kept_connection_is_used_again_while_it_is_free_and_alive(
+    store: EventStore,
+) -> None:
+    kept = Kept(store.engine)
+
+    async def used() -> int:
+        async with kept.connect() as conn:
+            return int(await conn.scalar(PID))
+
+    first = await used()
+    async with kept.connect() as conn:
+        assert await conn.scalar(PID) == first
+        assert await used() != first
+    with pytest.raises(DBAPIError):
+        async with kept.connect() as conn:
+            await conn.execute(text("SELECT 1 / 0"))
+    pid = await used()
+    await scalar(store, f"SELECT pg_terminate_backend({pid})")
+    await asyncio.sleep(0.1)
+    assert await used() != pid
+    await kept.close()
+    await used()
+    assert store.engine.sync_engine.pool.checkedout() == 0
+
+
+async def test_what_is_written_on_a_kept_connection_is_rolled_back(store: EventStore) -> None:
+    kept = Kept(store.engine)
+    async with kept.connect() as conn:
+        await conn.execute(text("CREATE TABLE written ()"))
+    assert await scalar(store, "SELECT to_regclass('written')::text") is None
+    await kept.close()
