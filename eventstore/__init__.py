@@ -17,7 +17,7 @@ from eventstore.events import (
     RecordedEvent,
 )
 from eventstore.migrate import migrate
-from eventstore.snapshot import Snapshot
+from eventstore.snapshot import Snapshot, StreamEvent
 from eventstore.store import EventStore, open_store
 from eventstore.subscription import Subscription
 
@@ -34,6 +34,7 @@ __all__ = [
     "RecordedEvent",
     "RequestReused",
     "Snapshot",
+    "StreamEvent",
     "Subscription",
     "WrongExpectedVersion",
     "engine_for",

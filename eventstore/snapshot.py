@@ -10,22 +10,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from eventstore.engine import begun, driver
 from eventstore.errors import refused
-from eventstore.events import RecordedEvent
-from eventstore.feed import COLUMNS, recorded
 
 KEEP = "SELECT eventstore.keep_snapshot($1, $2, $3, $4)"
-# One round trip: the snapshot comes as the first row, the only one without an event's id.
+_KEPT = "FROM eventstore.snapshot WHERE stream = $1 AND fingerprint = $2"
+# One round trip: the event that the snapshot was made with comes first, with the state.
 LOAD = f"""
-WITH kept AS MATERIALIZED (
-  SELECT version, state FROM eventstore.snapshot WHERE stream = $1 AND fingerprint = $2
-)
-SELECT NULL, $1, version, '', state, '', NULL, NULL, NULL, '', NULL, NULL FROM kept
-UNION ALL
-(SELECT {COLUMNS}, NULL FROM eventstore.event e
-  WHERE e.stream = $1 AND e.version > coalesce((SELECT version FROM kept), 0)
+SELECT e.stream, e.version, e.type, e.data,
+    CASE WHEN e.version = (SELECT version {_KEPT}) THEN (SELECT state {_KEPT}) END
+  FROM eventstore.event e
+  WHERE e.stream = $1 AND e.version >= coalesce((SELECT version {_KEPT}), 0)
     AND e.id >= (SELECT first_id FROM eventstore.stream WHERE stream = $1)
     AND e.id <= (SELECT last_id FROM eventstore.stream WHERE stream = $1)
-  ORDER BY e.version)
+  ORDER BY e.version
 """
 
 
@@ -36,14 +32,24 @@ class Snapshot(NamedTuple):
     state: bytes
 
 
+class StreamEvent(NamedTuple):
+    """What folding needs of an event, and no more, as a stream is loaded with each command."""
+
+    stream: str
+    version: int
+    type: str
+    data: bytes
+
+
 async def load_from_snapshot(
     conn: AsyncConnection, stream: str, fingerprint: bytes
-) -> tuple[Snapshot | None, list[RecordedEvent]]:
+) -> tuple[Snapshot | None, list[StreamEvent]]:
     """The snapshot that code of this `fingerprint` made, and the events after it; None, and all."""
     rows = await driver(conn).fetch(LOAD, stream, fingerprint)
-    if rows and rows[0][0] is None:
-        return Snapshot(rows[0][2], rows[0][4]), [recorded(row) for row in rows[1:]]
-    return None, [recorded(row) for row in rows]
+    events = [StreamEvent._make(row[:4]) for row in rows]
+    if rows and rows[0][4] is not None:
+        return Snapshot(events[0].version, rows[0][4]), events[1:]
+    return None, events
 
 
 async def keep_snapshot(

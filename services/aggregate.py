@@ -23,6 +23,7 @@ from eventstore import (
     RecordedEvent,
     RequestReused,
     Snapshot,
+    StreamEvent,
     WrongExpectedVersion,
 )
 from rpc import personal
@@ -75,7 +76,7 @@ class Aggregate(Generic[State]):
         """The stream of the resource `name`."""
         return f"{self.category}-{self.key(name)}"
 
-    def fold(self, state: State, recorded: Iterable[RecordedEvent]) -> State:
+    def fold(self, state: State, recorded: Iterable[RecordedEvent | StreamEvent]) -> State:
         """The state after `recorded`, events that follow on `state`. Raises UnknownEvent."""
         version = 0
         for event in recorded:

@@ -22,7 +22,8 @@ async def loaded(store: EventStore, name: str, code: bytes) -> tuple[Snapshot | 
     async with store.engine.connect() as conn:
         snapshot, events = await store.load_from_snapshot(conn, name, code)
         everything = await store.load(conn, name)
-    assert events == everything[len(everything) - len(events) :]
+    fetched = [(event.stream, event.version, event.type, event.data) for event in everything]
+    assert events == fetched[len(fetched) - len(events) :]
     return snapshot, [event.version for event in events]
 
 
