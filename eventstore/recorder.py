@@ -11,7 +11,11 @@ from eventstore.engine import driver
 from eventstore.errors import WrongExpectedVersion, refused
 from eventstore.events import Metadata, NewEvent
 
-APPEND_EACH = "SELECT eventstore.append_each($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+# A statement that is its own transaction: so nothing comes between dealing and the commit.
+APPEND_EACH = (
+    "SELECT versions, CASE WHEN $1 THEN eventstore.deal_own() END"
+    " FROM eventstore.append_each($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) AS versions"
+)
 VERSION = "SELECT version FROM eventstore.stream WHERE stream = $1"
 # One batch commits while the next is made; a third would only make both smaller.
 BATCHES_AT_ONCE = 2
@@ -66,8 +70,10 @@ class Recorder:
             async with self._engine.connect() as conn:
                 while self._waiting and not driver(conn).is_closed():
                     batch = self._next()
-                    await _append(driver(conn), batch)
-                    self._announce()
+                    # Beside another batch it would find ids open.
+                    dealt = await _append(driver(conn), batch, deal=len(self._batches) == 1)
+                    if not dealt:
+                        self._announce()
                     await asyncio.sleep(0)  # those answered may have more
         except Exception as error:
             _fail(batch or self._next(), error)
@@ -78,19 +84,20 @@ class Recorder:
         return [self._waiting.popleft() for _ in range(size)]
 
 
-async def _append(connection: Any, batch: Sequence[_Append]) -> None:
+async def _append(connection: Any, batch: Sequence[_Append], *, deal: bool) -> bool:
+    """Whether their positions are dealt already, as is tried if `deal`."""
     try:
-        versions = await connection.fetchval(APPEND_EACH, *_columns(batch))
+        versions, dealt = await connection.fetchrow(APPEND_EACH, deal, *_columns(batch))
     except Exception:
         if len(batch) == 1:
             raise
         # One of them is at fault, and nothing of any was kept: each by itself.
         for append in batch:
             try:
-                await _append(connection, [append])
+                await _append(connection, [append], deal=False)
             except Exception as error:
                 _fail([append], error)
-        return
+        return False
     for append, version in zip(batch, versions, strict=True):
         if version is None:
             version = WrongExpectedVersion(
@@ -99,6 +106,7 @@ async def _append(connection: Any, batch: Sequence[_Append]) -> None:
                 await connection.fetchval(VERSION, append.stream) or 0,
             )
         _settle(append, version)
+    return dealt is True
 
 
 def _columns(batch: Sequence[_Append]) -> tuple[list[Any], ...]:

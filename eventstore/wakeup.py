@@ -36,7 +36,7 @@ class Wakeup:
     def announce(self) -> None:
         """Have positions dealt, and every process notified, in the background: one call at a time.
 
-        The notification is the dealing transaction's: NOTIFY in an appending transaction would
+        Whoever deals notifies, and one does at a time: NOTIFY in each appending transaction would
         make all writers commit one after another.
         """
         self._due = True

@@ -261,6 +261,47 @@ BEGIN
 END $$
 """
 
+# By whoever has appended, in its own transaction, so that one commit does for both: only where that
+# leaves no id open, so that no transaction's number matters. Anything else is left to `advance`, a
+# backlog and the start of a partition too. Others wait for their turn until we have committed:
+# call it last, where no client comes in between.
+DEAL_OWN = """
+CREATE FUNCTION eventstore.deal_own()
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+SET enable_seqscan = off SET enable_bitmapscan = off
+SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+  most CONSTANT integer := 1000;
+  head bigint := 0;
+  highest bigint;
+  open_ids bigint[];
+  added bigint;
+  last bigint;
+BEGIN
+  -- Looked at before, too: a transaction that hangs must not make everybody take turns.
+  open_ids := (SELECT p.open_ids FROM eventstore.position p ORDER BY p.position DESC LIMIT 1);
+  IF open_ids IS NOT NULL
+      OR NOT pg_try_advisory_xact_lock(hashtextextended('eventstore.advance', 0)) THEN
+    RETURN false;
+  END IF;
+  SELECT p.position, p.open_ids INTO head, open_ids
+    FROM eventstore.position p ORDER BY p.position DESC LIMIT 1;
+  head := coalesce(head, 0);
+  highest := (SELECT coalesce(max(p.id), 0) FROM eventstore.position p);
+  SELECT count(*), max(id) INTO added, last
+    FROM (SELECT id FROM eventstore.event WHERE id > highest ORDER BY id LIMIT most) AS e;
+  IF open_ids IS NOT NULL OR added IN (0, most) OR last > highest + added
+      OR last > (SELECT max(lower_id) FROM eventstore.partition) THEN
+    RETURN false;
+  END IF;
+  INSERT INTO eventstore.position (position, id)
+    SELECT head + n, highest + n FROM generate_series(1, added) AS n;
+  PERFORM pg_notify('eventstore', (head + added)::text);
+  RETURN true;
+END $$
+"""
+
 CLAIM = """
 CREATE FUNCTION eventstore.claim(caller text, request_id uuid, method text, digest bytea)
 RETURNS bytea LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -300,6 +341,20 @@ BEGIN
 END $$
 """
 
+# A command that was answered deals its events as it commits: deferred, so with no client between.
+DEAL_ANSWERED = """
+CREATE FUNCTION eventstore.deal_answered() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM eventstore.deal_own();
+  RETURN NULL;
+END $$
+"""
+DEAL_AT_COMMIT = """
+CREATE CONSTRAINT TRIGGER deal_answered AFTER UPDATE ON eventstore.request
+  DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION eventstore.deal_answered()
+"""
+
 GRANTS = """
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA eventstore FROM PUBLIC;
 GRANT USAGE ON SCHEMA eventstore TO bihuan_reader;
@@ -308,7 +363,7 @@ GRANT SELECT ON eventstore.event, eventstore.stream, eventstore.position, events
 GRANT SELECT, INSERT, UPDATE ON eventstore.checkpoint TO bihuan_reader;
 GRANT EXECUTE ON FUNCTION eventstore.advance TO bihuan_reader;
 GRANT EXECUTE ON FUNCTION eventstore.append, eventstore.append_each, eventstore.claim,
-  eventstore.answer TO bihuan_writer;
+  eventstore.answer, eventstore.deal_own TO bihuan_writer;
 """
 
 
@@ -333,8 +388,10 @@ def upgrade() -> None:
     op.execute(REFUSE)
     for table in ("event", "position"):
         _run(APPEND_ONLY.format(table=table))
-    for function in (PARTITION, APPEND, APPEND_EACH, ADVANCE, CLAIM, ANSWER):
+    for function in (PARTITION, APPEND, APPEND_EACH, ADVANCE, DEAL_OWN, CLAIM, ANSWER):
         op.execute(function)
+    op.execute(DEAL_ANSWERED)
+    op.execute(DEAL_AT_COMMIT)
     for _ in range(2):  # one to fill, one ahead
         op.execute("SELECT eventstore.add_partition(5000000)")
     _run(GRANTS)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -135,6 +136,63 @@ async def test_dealing_needs_a_transaction_of_its_own(store: EventStore) -> None
             await conn.exec_driver_sql("SELECT eventstore.advance()")
 
 
+POSITIONS = text("SELECT count(*) FROM eventstore.position")
+OWN = text("SELECT eventstore.deal_own()")
+
+
+async def test_what_is_recorded_alone_has_its_position_as_it_is_committed(
+    store: EventStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store._recorder, "_announce", lambda: None)
+    name = stream()
+    for version in range(3):
+        await store.record(name, version, events("a"), METADATA)
+        assert await scalar(store, POSITIONS) == version + 1
+    async with store.engine.begin() as slow:
+        await store.append(slow, stream(), 0, events("slow"), METADATA)
+        await store.record(name, 3, events("b"), METADATA)
+        assert await scalar(store, POSITIONS) == 3, "an id is open: left to `advance`"
+        await store.head()
+        await store.record(name, 4, events("c"), METADATA)
+        assert await scalar(store, POSITIONS) == 4
+    assert await data(store) == [b"a", b"a", b"a", b"b", b"slow", b"c"]
+    await store.record(name, 5, events("d"), METADATA)
+    assert await scalar(store, POSITIONS) == 7
+
+
+async def test_a_command_deals_as_it_commits_and_holds_up_nobody_before(store: EventStore) -> None:
+    async with store.engine.begin() as conn:
+        await store.claim(conn, "caller", UUID(int=1), "method", b"digest")
+        await store.append(conn, stream(), 0, events("a", "b"), METADATA)
+        await store.answer(conn, "caller", UUID(int=1), b"answer")
+        async with asyncio.timeout(5):
+            assert await store.head() == 0
+    assert await scalar(store, POSITIONS) == 2
+
+
+async def test_neither_a_backlog_nor_the_turn_of_another_is_waited_for(store: EventStore) -> None:
+    assert not await scalar(store, OWN), "nothing is to be dealt"
+    await append(store, stream(), 0, "a")
+    lock = "SELECT pg_advisory_xact_lock(hashtextextended('eventstore.advance', 0))"
+    async with store.engine.begin() as dealing:
+        await dealing.exec_driver_sql(lock)
+        assert not await scalar(store, OWN)
+    await append(store, stream(), 0, *"b" * 999)
+    assert not await scalar(store, OWN)
+    assert await scalar(store, POSITIONS) == 0
+    assert await store.head() == 1000
+
+
+async def test_while_an_id_is_open_no_turn_is_taken_for_nothing(store: EventStore) -> None:
+    async with store.engine.begin() as slow, store.engine.begin() as other:
+        await store.append(slow, stream(), 0, events("slow"), METADATA)
+        await append(store, stream(), 0, "a")
+        await store.head()
+        assert not await other.scalar(OWN)
+        async with asyncio.timeout(5):
+            assert await store.head() == 1
+
+
 async def test_neither_a_stuck_transaction_nor_a_long_reader_makes_dealing_slower(
     store: EventStore, database_url: str
 ) -> None:
@@ -179,7 +237,7 @@ async def test_the_log_grows_over_partitions(store: EventStore) -> None:
         ):
             await conn.execute(text(statement))
     for version, payload in enumerate("bcdefg", 1):
-        await append(store, name, version, payload)
+        await store.record(name, version, events(payload), METADATA)
         await store.head()
     assert b"".join(await data(store)) == b"abcdefg"
     async with store.engine.connect() as conn:

@@ -16,6 +16,11 @@ from tests.eventstore.conftest import SERVICES
 from tests.eventstore.test_restart import start
 
 APPEND = "SELECT eventstore.append($1, 0, $2, $3, $4, 'a', $5, NULL, NULL, '')"
+APPEND_AND_DEAL = f"SELECT version, eventstore.deal_own() FROM ({APPEND}) AS of (version)"
+CLAIM_AND_ANSWER = (
+    "WITH claimed AS MATERIALIZED (SELECT eventstore.claim('c', $1, 'm', ''))"
+    " SELECT eventstore.answer('c', $1, '') FROM claimed"
+)
 DEALT = (
     "SELECT p.position, e.event_id FROM eventstore.position p LEFT JOIN eventstore.event e"
     " USING (id) ORDER BY position"
@@ -40,6 +45,7 @@ class Session:
     def __init__(self, connection: asyncpg.Connection, log: "Log") -> None:
         self._connection, self._log = connection, log
         self._levels: list[list[UUID]] | None = None
+        self._answered = False
 
     async def begin(self) -> None:
         if self._levels is None:
@@ -52,11 +58,18 @@ class Session:
             await self._connection.execute("SELECT pg_current_xact_id()")
 
     async def append(self) -> None:
-        ids = await append(self._connection, random.randint(1, 3))
+        deal = self._levels is None and random.random() < 0.5
+        ids = await append(self._connection, random.randint(1, 3), deal=deal)
         if self._levels is None:
             self._log.committed |= set(ids)
         else:
             self._levels[-1] += ids
+
+    async def answer(self) -> None:
+        """As a command does before it commits."""
+        if self._levels is not None:
+            await self._connection.execute(CLAIM_AND_ANSWER, uuid4())
+            self._answered = True
 
     async def savepoint(self) -> None:
         if self._levels is not None:
@@ -80,14 +93,14 @@ class Session:
             self._ended()
 
     async def prepare(self) -> None:
-        if self._levels is not None:
+        if self._levels is not None and not self._answered:  # PostgreSQL refuses it after NOTIFY
             name = str(uuid4())
             await self._connection.execute(f"PREPARE TRANSACTION '{name}'")
             self._log.prepared[name] = self._ended()
 
     def _ended(self) -> set[UUID]:
         ids = {id_ for level in self._levels or () for id_ in level}
-        self._levels = None
+        self._levels, self._answered = None, False
         return ids
 
 
@@ -118,10 +131,13 @@ class Log:
             self.committed |= ids if how == "COMMIT" else set()
 
 
-async def append(connection: asyncpg.Connection, count: int = 1) -> list[UUID]:
+async def append(
+    connection: asyncpg.Connection, count: int = 1, *, deal: bool = False
+) -> list[UUID]:
     ids = [uuid4() for _ in range(count)]
     name, zero = f"shop.order-{uuid4()}", UUID(int=0)
-    await connection.fetchval(APPEND, name, ids, ["t"] * count, [b"x"] * count, zero)
+    statement = APPEND_AND_DEAL if deal else APPEND
+    await connection.fetchval(statement, name, ids, ["t"] * count, [b"x"] * count, zero)
     return ids
 
 

@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from contextlib import aclosing
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -49,6 +50,10 @@ class Writers:
                 version = await self.store.append(
                     conn, name, self.versions[name], events(*["x"] * batch), METADATA
                 )
+                if self.random.random() < 0.3:  # as a command
+                    request_id = uuid4()
+                    await self.store.claim(conn, "caller", request_id, "method", b"digest")
+                    await self.store.answer(conn, "caller", request_id, b"answer")
                 if self.random.random() < 0.02:
                     await asyncio.sleep(self.random.uniform(0, 0.2))
         except WrongExpectedVersion as error:
