@@ -1,8 +1,9 @@
 """Verifies the log against its signed checkpoints, and says where it was tampered with."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import struct
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,7 +20,7 @@ from eventstore.merkle import (
     leaf_hash,
     verify_inclusion,
 )
-from eventstore.note import VerifierKey
+from eventstore.note import NoteInvalid, VerifierKey
 from eventstore.proof import write as write_proof
 from eventstore.store import EventStore
 from eventstore.tiles import (
@@ -27,6 +28,7 @@ from eventstore.tiles import (
     Frontier,
     Tile,
     TileMissing,
+    Tiles,
     edge_tiles,
     grow,
     tiles_for,
@@ -116,7 +118,7 @@ class Auditor:
         """Verify one stream alone, each of its events by its proof. Raises LogTampered."""
         async with self._store.engine.connect() as conn:
             last = await self._last(conn)
-            rows = await driver(conn).fetch(OF_STREAM, stream)
+            rows = await _rows(conn, OF_STREAM, stream)
             if not rows:
                 raise LogTampered(f"there is no stream {stream}")
             sealed = 0
@@ -134,10 +136,10 @@ class Auditor:
         Raises LookupError if the event does not exist or is not sealed yet, LogTampered.
         """
         async with self._store.engine.connect() as conn:
-            row = await driver(conn).fetchrow(BY_ID, event_id)
-            if row is None:
+            rows = await _rows(conn, BY_ID, event_id)
+            if not rows:
                 raise LookupError(f"there is no event {event_id}, or it has no position yet")
-            event, last = recorded(row), await self._last(conn)
+            event, last = recorded(rows[0]), await self._last(conn)
             if (event.position or 0) > last.size:
                 raise LookupError(f"event {event_id} is not sealed yet: try again in some seconds")
             path = await self._prove(conn, event, last)
@@ -146,22 +148,33 @@ class Auditor:
     async def _prove(
         self, conn: AsyncConnection, event: RecordedEvent, last: Checkpoint
     ) -> list[bytes]:
-        index = (event.position or 0) - 1
-        tiles = await tree.tiles(conn, tiles_for(inclusion_spans(index, last.size)))
+        index, leaf = (event.position or 0) - 1, _leaf(event)
+        tiles = await tree.contents(
+            conn, {*tiles_for(inclusion_spans(index, last.size)), _of(index)}
+        )
         try:
-            path = tiles.inclusion(index, last.size)
-            verify_inclusion(leaf_hash(canonical.encode(event)), index, last.size, path, last.root)
+            path = Tiles(tiles).inclusion(index, last.size)
+            verify_inclusion(leaf, index, last.size, path, last.root)
         except TileMissing as error:
             raise LogTampered(f"the tree is not whole: {error}") from error
         except ProofInvalid as error:
+            if _hashes(tiles.get(_of(index), b""))[index % TILE_WIDTH :][:1] != [leaf]:
+                raise _changed(index + 1) from error
             raise LogTampered(
-                f"the event at position {index + 1} is not the one that was sealed", index + 1
+                f"the tree over position {index + 1} is not the one that was sealed; to verify the"
+                " whole log tells whether the event is",
+                index + 1,
             ) from error
         return path
 
     async def _last(self, conn: AsyncConnection) -> Checkpoint:
         note = await tree.latest_checkpoint(conn)
-        return self._verified(note) if note else Checkpoint(self._key.name, 0, Frontier().root())
+        if note is None:
+            return Checkpoint(self._key.name, 0, Frontier().root())
+        try:
+            return self._verified(note)
+        except NoteInvalid as error:
+            raise NoteInvalid(f"the last checkpoint kept in the database: {error}") from error
 
     async def _from(self, conn: AsyncConnection, start: Checkpoint) -> Frontier:
         if not start.size:
@@ -184,14 +197,36 @@ class Auditor:
         known: dict[int, Checkpoint],
         progress: Progress,
     ) -> None:
-        first = frontier.size
+        first = good = frontier.size
+        doubts: list[_Doubt] = []
         async for page in _pages(conn, frontier.size, upto):
-            leaves = [leaf_hash(canonical.encode(event)) for event in page]
-            await _compare_tiles(conn, frontier.size, leaves[: max(0, sealed - frontier.size)])
-            signed = await tree.checkpoints_between(conn, frontier.size, frontier.size + len(page))
-            at = {size: checkpoint.parse(note) for size, note in signed.items()}
-            frontier = _compare_roots(frontier, leaves, {**at, **known})
+            leaves = [_leaf(event) for event in page]
+            signed = await self._signed(conn, frontier.size, frontier.size + len(page)) | known
+            grown, roots, frontier = _grown(frontier, leaves, signed)
+            doubts += await _doubts(conn, grown, sealed)
+            good = _compare_roots(good, roots, signed, doubts)
             progress(frontier.size - first, upto - first)
+        if doubts:
+            raise LogTampered(
+                f"every event is what was sealed, but the stored tree is not: tile {doubts[0].tile}"
+                " is damaged, and proofs that need it cannot be made"
+            )
+
+    async def _signed(self, conn: AsyncConnection, after: int, upto: int) -> dict[int, Checkpoint]:
+        """The checkpoints kept between two sizes."""
+        notes = await tree.checkpoints_between(conn, after, upto)
+        try:
+            kept = {size: self._verified(note) for size, note in notes.items()}
+        except NoteInvalid as error:
+            raise LogTampered(
+                f"a checkpoint kept in the database for a size of {after + 1} to {upto} was not"
+                f" signed by the log's key: {error}"
+            ) from error
+        if unlike := [size for size, checkpoint in kept.items() if checkpoint.size != size]:
+            raise LogTampered(
+                f"the checkpoint kept in the database for size {unlike[0]} is another's"
+            )
+        return kept
 
     def _verified(self, note: str) -> Checkpoint:
         return checkpoint.verify(note, self._key.name, [self._key])
@@ -201,9 +236,8 @@ async def _pages(
     conn: AsyncConnection, after: int, upto: int
 ) -> AsyncIterator[list[RecordedEvent]]:
     """All events from one position to another; LogTampered where one is missing."""
-    connection = driver(conn)
     while after < upto:
-        rows = await connection.fetch(ROWS, after, min(upto, after + PAGE))
+        rows = await _between(conn, after, min(upto, after + PAGE))
         for expected, row in enumerate(rows, after + 1):
             if row["position"] != expected or row["event_id"] is None:
                 raise LogTampered(f"the event at position {expected} is missing", expected)
@@ -214,34 +248,94 @@ async def _pages(
         after += len(rows)
 
 
-async def _compare_tiles(conn: AsyncConnection, after: int, leaves: Sequence[bytes]) -> None:
-    """The stored leaf hashes tell which event is the bad one, where only it was changed."""
-    first, last = after // TILE_WIDTH, (after + len(leaves) - 1) // TILE_WIDTH
-    stored = await tree.contents(conn, [Tile(0, index) for index in range(first, last + 1)])
-    row = b"".join(
-        stored.get(Tile(0, index), b"").ljust(TILE_WIDTH * HASH_BYTES, b"\0")
-        for index in range(first, last + 1)
-    )
-    for number, leaf in enumerate(leaves):
-        at = (after + number - first * TILE_WIDTH) * HASH_BYTES
-        if row[at : at + HASH_BYTES] != leaf:
-            position = after + number + 1
-            raise LogTampered(
-                f"the event at position {position} is not the one that was sealed", position
-            )
+async def _between(conn: AsyncConnection, after: int, upto: int) -> list[Any]:
+    """The rows between two positions; by halves if need be, to find the one that cannot be read."""
+    try:
+        return await _rows(conn, ROWS, after, upto)
+    except LogTampered as error:
+        if upto - after == 1:
+            raise _changed(upto) from error
+    middle = (after + upto) // 2
+    return [*await _between(conn, after, middle), *await _between(conn, middle, upto)]
+
+
+async def _rows(conn: AsyncConnection, query: str, *parameters: Any) -> list[Any]:
+    try:
+        return list(await driver(conn).fetch(query, *parameters))
+    except OverflowError as error:  # PostgreSQL knows years that Python does not
+        raise LogTampered("an event has a time at which nothing was recorded") from error
+
+
+def _leaf(event: RecordedEvent) -> bytes:
+    try:
+        return leaf_hash(canonical.encode(event))
+    except (ValueError, TypeError, OverflowError, struct.error) as error:
+        raise _changed(event.position) from error  # an event that nobody could have recorded
+
+
+def _changed(position: int | None) -> LogTampered:
+    return LogTampered(f"the event at position {position} is not the one that was sealed", position)
+
+
+def _of(index: int) -> Tile:
+    """The tile that holds the hash of a leaf."""
+    return Tile(0, index // TILE_WIDTH)
+
+
+def _hashes(content: bytes) -> list[bytes]:
+    return [content[at : at + HASH_BYTES] for at in range(0, len(content), HASH_BYTES)]
+
+
+def _grown(
+    frontier: Frontier, leaves: Sequence[bytes], sizes: Collection[int]
+) -> tuple[dict[Tile, bytes], dict[int, bytes], Frontier]:
+    """The tiles and the frontier with more leaves, and the root at each of `sizes` on the way."""
+    tiles: dict[Tile, bytes] = {}
+    roots: dict[int, bytes] = {}
+    before, end = frontier.size, frontier.size + len(leaves)
+    for size in sorted({end, *(size for size in sizes if before < size <= end)}):
+        more, frontier = grow(frontier, leaves[frontier.size - before : size - before])
+        tiles |= more
+        roots[size] = frontier.root()
+    return tiles, roots, frontier
+
+
+class _Doubt(NamedTuple):
+    """The first hash in a tile, over leaves from `position` on, that is stored otherwise."""
+
+    position: int
+    tile: str
+    of_event: bool
+
+
+async def _doubts(conn: AsyncConnection, grown: Mapping[Tile, bytes], sealed: int) -> list[_Doubt]:
+    """Where the stored tiles of the first `sealed` events are unlike those just computed."""
+    stored, found = await tree.contents(conn, grown), []
+    for tile, content in sorted(grown.items()):
+        span = TILE_WIDTH**tile.level
+        row = _hashes(content)[: max(0, sealed // span - tile.index * TILE_WIDTH)]
+        have = _hashes(stored.get(tile, b""))[: len(row)]
+        same = [one == other for one, other in zip(have, row, strict=False)]
+        if len(same) < len(row) or not all(same):
+            at = (tile.index * TILE_WIDTH + [*same, False].index(False)) * span + 1
+            found.append(_Doubt(at, f"{tile.level}/{tile.index}", tile.level == 0))
+    return found
 
 
 def _compare_roots(
-    frontier: Frontier, leaves: Sequence[bytes], signed: dict[int, Checkpoint]
-) -> Frontier:
-    """The frontier with the leaves; at each size where a checkpoint was signed the roots agree."""
-    end = frontier.size + len(leaves)
-    done, good = frontier.size, frontier.size
-    for size in sorted(size for size in signed if done < size <= end):
-        _, frontier = grow(frontier, leaves[frontier.size - done : size - done])
-        if frontier.root() != signed[size].root:
+    good: int,
+    roots: Mapping[int, bytes],
+    signed: Mapping[int, Checkpoint],
+    doubts: Sequence[_Doubt],
+) -> int:
+    """Up to where the roots are those signed, from `good` on; doubts tell which event is the bad one."""
+    for size in sorted(roots.keys() & signed.keys()):
+        if roots[size] != signed[size].root:
+            for doubt in doubts:
+                if doubt.of_event and good < doubt.position <= size:
+                    raise _changed(doubt.position)
             raise LogTampered(
                 f"events between positions {good + 1} and {size} are not those that were sealed"
             )
         good = size
-    return grow(frontier, leaves[frontier.size - done :])[1]
+    return good

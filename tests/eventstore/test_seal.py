@@ -249,6 +249,72 @@ async def test_whatever_is_changed_behind_the_database_is_found_at_its_position(
     assert found.value.position == position, found.value
 
 
+@asynccontextmanager
+async def tampered(
+    postgres: Postgres, original: str, *statements: str
+) -> AsyncIterator[EventStore]:
+    """A copy of the sealed log, changed."""
+    url = postgres.url(await postgres.empty_database(original))
+    async with open_store(url) as store:
+        await tamper(store, *statements)
+        yield store
+    await postgres.drop(url)
+
+
+@pytest.mark.parametrize(
+    "value", ["version = -1", "recorded_at = 'infinity'", "recorded_at = '4000-01-01 BC'"]
+)
+async def test_what_no_event_can_hold_is_found_at_its_position(
+    postgres: Postgres, sealed_log: tuple[str, str], value: str
+) -> None:
+    change = f"UPDATE eventstore.event SET {value} WHERE id = {AT.format(200)}"
+    async with tampered(postgres, sealed_log[0], change) as store:
+        with pytest.raises(LogTampered) as found:
+            await Auditor(store, KEY.verifier).whole(published=sealed_log[1])
+    assert found.value.position == 200
+
+
+FALSE = "UPDATE eventstore.tile SET content = overlay(content placing '\\x00' from 3) WHERE"
+
+
+@pytest.mark.parametrize(
+    ("damage", "tile"),
+    [
+        (f"{FALSE} level = 0 AND index = 1", "0/1"),
+        (f"{FALSE} level = 1", "1/0"),
+        ("DELETE FROM eventstore.tile WHERE level = 0 AND index = 1", "0/1"),
+        ("DELETE FROM eventstore.tile WHERE level = 1", "1/0"),
+    ],
+)
+async def test_a_damaged_tree_is_found_and_no_event_is_blamed_for_it(
+    postgres: Postgres, sealed_log: tuple[str, str], damage: str, tile: str
+) -> None:
+    async with tampered(postgres, sealed_log[0], damage) as store:
+        auditor = Auditor(store, KEY.verifier)
+        says = f"every event is what was sealed, but .* tile {tile} is damaged"
+        with pytest.raises(LogTampered, match=says) as found:
+            await auditor.whole(published=sealed_log[1])
+        assert found.value.position is None
+        async with store.engine.connect() as conn:
+            event = await conn.scalar(
+                text(f"SELECT event_id FROM eventstore.event WHERE id = {AT.format(350)}")
+            )
+        with pytest.raises(LogTampered, match="the tree"):
+            await auditor.prove(event)
+
+
+async def test_a_false_checkpoint_among_those_kept_accuses_no_event(
+    postgres: Postgres, sealed_log: tuple[str, str]
+) -> None:
+    false = (
+        "INSERT INTO eventstore.signed_checkpoint (size, note) SELECT 333, replace(note, '600',"
+        " '333') FROM eventstore.signed_checkpoint WHERE size = 600"
+    )
+    async with tampered(postgres, sealed_log[0], false) as store:
+        with pytest.raises(LogTampered, match="not signed by the log's key"):
+            await Auditor(store, KEY.verifier).whole(published=sealed_log[1])
+
+
 async def test_a_change_that_is_hidden_in_the_tiles_too_is_found_between_two_checkpoints(
     store: EventStore, database_url: str, tmp_path: Path
 ) -> None:
