@@ -48,11 +48,23 @@ BY_ID = (
     f"SELECT {COLUMNS}, p.position FROM eventstore.event e JOIN eventstore.position p USING (id)"
     " WHERE e.event_id = $1"
 )
+HEAD = "SELECT version FROM eventstore.stream WHERE stream = $1"
+# What is loaded lies between the ids that a head names.
 HEADS = text(
     "SELECT coalesce(s.stream, e.stream) FROM eventstore.stream s FULL JOIN ("
-    "  SELECT stream, count(*) AS events, max(version) AS version FROM eventstore.event"
-    "  GROUP BY stream) e USING (stream)"
-    " WHERE s.version IS DISTINCT FROM e.version OR e.version IS DISTINCT FROM e.events LIMIT 1"
+    "  SELECT stream, count(*) AS events, max(version) AS version, min(id) AS first, max(id) AS last"
+    "  FROM eventstore.event GROUP BY stream) e USING (stream)"
+    " WHERE ROW(s.version, s.first_id, s.last_id) IS DISTINCT FROM ROW(e.version, e.first, e.last)"
+    "  OR e.version IS DISTINCT FROM e.events LIMIT 1"
+)
+# It is loaded with its stream, and will never have a position: it was not open when later ones got theirs.
+BEHIND = (
+    "WITH last AS (SELECT open_ids FROM eventstore.position ORDER BY position DESC LIMIT 1)"
+    " SELECT e.stream, e.version FROM eventstore.event e LEFT JOIN eventstore.position p"
+    " ON p.id = e.id AND p.position > 0"
+    " WHERE p.id IS NULL AND e.id <= (SELECT max(id) FROM eventstore.position)"
+    " AND e.id <> ALL (coalesce((SELECT open_ids FROM last), '{}'))"
+    " AND ($1::text IS NULL OR e.stream = $1) ORDER BY e.id LIMIT 1"
 )
 Progress = Callable[[int, int], None]
 
@@ -110,7 +122,8 @@ class Auditor:
             upto = max([last.size, *known])
             await self._rehash(conn, frontier, last.size, upto, known, progress)
             if stream := await conn.scalar(HEADS):
-                raise LogTampered(f"the versions of stream {stream} have a gap")
+                raise LogTampered(f"stream {stream} has other events than its head says")
+            await _none_behind(conn, None)
         vouched = max([last, *outside], key=lambda checkpoint: checkpoint.size)
         return Audit(upto - start.size, head - upto, vouched)
 
@@ -118,6 +131,7 @@ class Auditor:
         """Verify one stream alone, each of its events by its proof. Raises LogTampered."""
         async with self._store.engine.connect() as conn:
             last = await self._last(conn)
+            head = await driver(conn).fetchval(HEAD, stream) or 0
             rows = await _rows(conn, OF_STREAM, stream)
             if not rows:
                 raise LogTampered(f"there is no stream {stream}")
@@ -128,6 +142,9 @@ class Auditor:
                 if event.position is not None and event.position <= last.size:
                     await self._prove(conn, event, last)
                     sealed += 1
+            if head > len(rows):
+                raise LogTampered(f"version {len(rows) + 1} of {stream} is missing")
+            await _none_behind(conn, stream)
         return Audit(sealed, len(rows) - sealed, last)
 
     async def prove(self, event_id: Any) -> str:
@@ -264,6 +281,12 @@ async def _rows(conn: AsyncConnection, query: str, *parameters: Any) -> list[Any
         return list(await driver(conn).fetch(query, *parameters))
     except OverflowError as error:  # PostgreSQL knows years that Python does not
         raise LogTampered("an event has a time at which nothing was recorded") from error
+
+
+async def _none_behind(conn: AsyncConnection, stream: str | None) -> None:
+    """LogTampered for an event, of this stream or any, that is in its stream and not in the log."""
+    if row := await driver(conn).fetchrow(BEHIND, stream):
+        raise LogTampered(f"version {row['version']} of {row['stream']} has no position in the log")
 
 
 def _leaf(event: RecordedEvent) -> bytes:

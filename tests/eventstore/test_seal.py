@@ -17,7 +17,7 @@ from eventstore.proof import check
 from eventstore.publication import Publication
 from eventstore.sealer import LogForked, Sealer
 from tests.conftest import Postgres
-from tests.eventstore.conftest import SERVICES, append, stream
+from tests.eventstore.conftest import METADATA, SERVICES, append, events, stream
 from tests.eventstore.test_subscription import until
 
 KEY = SigningKey.generate("bureau.example/log")
@@ -301,6 +301,76 @@ async def test_a_damaged_tree_is_found_and_no_event_is_blamed_for_it(
             )
         with pytest.raises(LogTampered, match="the tree"):
             await auditor.prove(event)
+
+
+FIRST = "(SELECT stream FROM eventstore.event ORDER BY id LIMIT 1)"
+
+
+@pytest.mark.parametrize(
+    "hidden", ["first_id = first_id + 3", "last_id = last_id - 3", "version = version - 1"]
+)
+async def test_a_head_that_hides_events_from_who_loads_them_is_found(
+    postgres: Postgres, sealed_log: tuple[str, str], hidden: str
+) -> None:
+    change = f"UPDATE eventstore.stream SET {hidden} WHERE stream = {FIRST}"
+    async with tampered(postgres, sealed_log[0], change) as store:
+        with pytest.raises(LogTampered, match="other events than its head says"):
+            await Auditor(store, KEY.verifier).whole(published=sealed_log[1])
+
+
+async def test_an_event_put_into_a_stream_and_not_into_the_log_is_found(
+    store: EventStore, database_url: str, tmp_path: Path
+) -> None:
+    name = stream()
+    async with sealing(database_url, tmp_path):
+        await append(store, name, 0, "a")
+        async with store.engine.begin() as conn:  # an id that came to nothing
+            planted = await conn.scalar(text("SELECT nextval('eventstore.event_id')"))
+        await fill(store, 20)
+    await tamper(
+        store,
+        "INSERT INTO eventstore.event (id, event_id, correlation_id, version, stream, type, actor,"
+        f" traceparent, data) SELECT {planted}, gen_random_uuid(), correlation_id, 2, stream, type,"
+        f" actor, traceparent, 'planted' FROM eventstore.event WHERE stream = '{name}'",
+        f"UPDATE eventstore.stream SET version = 2, last_id = {planted} WHERE stream = '{name}'",
+        # Until then it may still be dealt.
+        "UPDATE eventstore.position SET open_ids = NULL, open_before = NULL",
+    )
+    async with store.engine.connect() as conn:
+        assert [event.data for event in await store.load(conn, name)] == [b"a", b"planted"]
+    auditor = Auditor(store, KEY.verifier)
+    for verify in (auditor.whole(published=published(tmp_path)), auditor.stream(name)):
+        with pytest.raises(LogTampered, match=f"version 2 of {name} has no position in the log"):
+            await verify
+
+
+async def test_an_event_that_waits_for_its_position_is_no_tampering(store: EventStore) -> None:
+    """One of a transaction that was open when later events got theirs."""
+    name = stream()
+    async with store.engine.connect() as late:
+        await store.append(late, name, 0, events("late"), METADATA)
+        await append(store, stream(), 0, "early")
+        await store.head()
+        await late.commit()
+        auditor = Auditor(store, KEY.verifier)
+        assert (await auditor.whole()).unsealed == 1
+        assert (await auditor.stream(name)).unsealed == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["DELETE FROM eventstore.event {}", "DELETE FROM eventstore.position WHERE position = 2"],
+)
+async def test_a_stream_by_itself_does_not_lose_its_last_event(
+    store: EventStore, database_url: str, tmp_path: Path, change: str
+) -> None:
+    name = stream()
+    async with sealing(database_url, tmp_path):
+        await append(store, name, 0, "a", "b")
+        await fill(store, 20)
+    await tamper(store, change.format(f"WHERE stream = '{name}' AND version = 2"))
+    with pytest.raises(LogTampered, match=r"version 2 of .* (is missing|has no position)"):
+        await Auditor(store, KEY.verifier).stream(name)
 
 
 async def test_a_false_checkpoint_among_those_kept_accuses_no_event(
