@@ -13,6 +13,7 @@ from rich.console import Console
 
 from eventstore import EventStore, Filter, RecordedEvent, fork, health, open_store
 from eventstore.audit import Audit, Auditor
+from eventstore.events import MAX_DATA_BYTES
 from eventstore.fork import Fork
 from eventstore.proof import check
 from ops import sealing
@@ -21,6 +22,8 @@ from ops.home import addresses
 from ops.progress import shown
 from ops.settings import Settings, SettingsError
 from rules import SHANGHAI
+
+MOST_PROOF_BYTES = 2 * MAX_DATA_BYTES  # an event in base64, some hashes and signatures
 
 
 @dataclass(frozen=True)
@@ -171,5 +174,12 @@ async def prove(settings: Settings, event_id: UUID) -> str:
 
 
 def check_proof(proof: Path, key: Path) -> RecordedEvent:
-    """The event that a proof shows, with nothing but the log's public key. ProofInvalid."""
-    return check(proof.read_bytes().decode(), sealing.read_verifier(key))
+    """The event that a proof shows, with nothing but the log's public key.
+
+    Raises ProofInvalid, and OSError or ValueError for a file that cannot be one.
+    """
+    with proof.open("rb") as file:
+        content = file.read(MOST_PROOF_BYTES + 1)
+    if len(content) > MOST_PROOF_BYTES:
+        raise ValueError(f"{proof} is larger than any proof")
+    return check(content.decode(), sealing.read_verifier(key))

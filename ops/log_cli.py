@@ -156,7 +156,6 @@ def verify(
     Next: `bihuan prove <event id>` for a proof that holds without the database.
     """
     from eventstore.audit import LogTampered
-    from eventstore.note import NoteInvalid
     from ops import log as work
 
     settings = configuration.load()
@@ -170,7 +169,7 @@ def verify(
             found = {"intact": False, "position": error.position, "found": str(error)}
             print(json.dumps(found | {"forks": [_plain(fork) for fork in forks]}))
         raise LogRefused(f"the log is NOT what was sealed: {error}") from error
-    except (NoteInvalid, OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # NoteInvalid is one, too
         raise LogRefused(f"cannot verify: {error}") from error
     _tell(forks)
     if as_json:
@@ -215,7 +214,10 @@ def prove(
     except (LookupError, LogTampered) as error:
         raise LogRefused(str(error)) from error
     path = to or Path(f"{event_id}{SUFFIX}")
-    path.write_bytes(proof.encode())
+    try:
+        path.write_bytes(proof.encode())
+    except OSError as error:
+        raise LogRefused(f"cannot write the proof: {error}") from error
     out.print(f"{path} proves event {event_id}", highlight=False, soft_wrap=True)
 
 
@@ -235,8 +237,10 @@ def check_proof(
 
     try:
         event = work.check_proof(proof, key)
-    except (ProofInvalid, OSError, ValueError) as error:
+    except ProofInvalid as error:
         raise LogRefused(f"the proof does not hold: {error}") from error
+    except (OSError, ValueError) as error:
+        raise LogRefused(f"cannot check the proof: {error}") from error
     if as_json:
         print(work.as_json(event))
         return

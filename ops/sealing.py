@@ -30,7 +30,10 @@ def verifier_key(settings: Settings) -> VerifierKey:
 
 def read_verifier(path: Path) -> VerifierKey:
     """A verifier key in a file. OSError or ValueError."""
-    return VerifierKey.parse(path.read_text("utf-8").strip())
+    try:
+        return VerifierKey.parse(path.read_text("utf-8").strip())
+    except ValueError:  # whose message quotes the file, which may be the private key
+        raise ValueError(f"{path} is no public key of a log, as log.pem.pub is") from None
 
 
 def publication(settings: Settings) -> Publication:

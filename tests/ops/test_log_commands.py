@@ -179,14 +179,33 @@ async def test_what_prove_writes_check_proof_finds_true_and_nothing_else(
     forged = tmp_path / "forged"
     forged.write_bytes(proof.read_bytes().replace(b"index 0", b"index 1"))
     SigningKey.generate("bihuan.local/log").write(tmp_path / "other")
-    for file, key in (
-        (forged, site.key),
-        (proof, str(tmp_path / "other.pub")),
-        (tmp_path / "missing", site.key),
-        (proof, str(proof)),
-    ):
+    for file, key in ((forged, site.key), (proof, str(tmp_path / "other.pub"))):
         wrong = await site.refused("check-proof", str(file), "--key", key)
         assert wrong.startswith("bihuan: the proof does not hold: ")
+    for file, key in (
+        (tmp_path / "missing", site.key),
+        (proof, str(proof)),
+        (Path("/dev/zero"), site.key),
+    ):
+        wrong = await site.refused("check-proof", str(file), "--key", key)
+        assert wrong.startswith("bihuan: cannot check the proof: ")
+    nowhere = str(tmp_path / "nowhere" / "proof")
+    assert "cannot write the proof: " in await site.refused("prove", first["id"], "--to", nowhere)
+
+
+async def test_a_private_key_given_for_the_public_one_is_not_shown(
+    site: Site, tmp_path: Path
+) -> None:
+    key = tmp_path / "log.pem"
+    key.write_text(
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwSECRET\n-----END PRIVATE KEY-----\n"
+    )
+    (first,) = await site.lines("-n", "1")
+    proof = tmp_path / "proof"
+    for command in (("verify",), ("check-proof", str(proof))):
+        proof.write_text(first["id"])
+        wrong = await site.refused(*command, "--key", str(key))
+        assert wrong.endswith(f"{key} is no public key of a log, as log.pem.pub is")
 
 
 async def test_what_was_changed_behind_the_database_is_named(site: Site) -> None:
