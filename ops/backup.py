@@ -94,7 +94,8 @@ def _base(folder: Path, until: datetime | None) -> Path:
                 f"{folder} has no WAL: it was not BIHUAN_ARCHIVE, so leave out --until"
             )
     if not found:
-        raise BackupFailed(f"no base backup in {folder} is as old as that: see `bihuan backup`")
+        old = " is as old as that" if until is not None else ""
+        raise BackupFailed(f"no base backup in {folder}{old}: see `bihuan backup`")
     return found[-1]
 
 

@@ -36,7 +36,7 @@ def backup(
 
     try:
         base = asyncio.run(work.backup(configuration.load(), folder.absolute()))
-    except work.BackupFailed as error:
+    except (work.BackupFailed, OSError) as error:
         raise LogRefused(str(error)) from error
     _say(f"{base} is a whole and checked copy; keep the keys in the home's seal and issuer apart")
 
@@ -62,7 +62,7 @@ def restore(
     settings, moment = configuration.load(), _moment(until)
     try:
         head = asyncio.run(work.restore(settings, folder.absolute(), moment, _say))
-    except work.BackupFailed as error:
+    except (work.BackupFailed, OSError) as error:
         raise LogRefused(str(error)) from error
     _say(f"restored: the log has {head:,} events; next, `bihuan up` and `bihuan verify`")
 

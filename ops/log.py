@@ -1,7 +1,7 @@
 """What the commands about the log do: show it, tell how it is, verify it, prove an event of it."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,9 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from rich.console import Console
 
-from eventstore import EventStore, Filter, RecordedEvent, fork, health, open_store
+from eventstore import EventStore, Filter, RecordedEvent, checkpoint, fork, health, open_store
 from eventstore.audit import Audit, Auditor
 from eventstore.events import MAX_DATA_BYTES
 from eventstore.fork import Fork
@@ -50,7 +51,7 @@ async def opened(settings: Settings, role: str = "bihuan_reader") -> AsyncIterat
 
 async def events(
     settings: Settings, wanted: Wanted, limit: int, follow: bool
-) -> AsyncIterator[RecordedEvent]:
+) -> AsyncGenerator[RecordedEvent]:
     """The last `limit` events that are wanted, in order; then those to come, if to follow."""
     async with opened(settings) as store:
         by = await _filter(store, wanted)
@@ -68,13 +69,21 @@ async def events(
 
 async def _filter(store: EventStore, wanted: Wanted) -> Filter | None:
     streams: set[str] | None = None
-    for text in (wanted.case.rpartition("/")[2], wanted.enterprise):
+    for text in (_id(wanted.case), wanted.enterprise):
         if text:
             found = set(await store.streams_of(text))
             streams = found if streams is None else streams & found
     if streams is not None and not streams:
         return None
     return Filter(streams=tuple(sorted(streams or ())), types=wanted.types)
+
+
+def _id(case: str) -> str:
+    """The id of a case, by which events mention it; "" for none. SettingsError for a name without."""
+    found = case.rpartition("/")[2]
+    if case and not found:
+        raise SettingsError(f"--case: expected problems/<id> or its id; it is {case!r}")
+    return found
 
 
 def as_json(event: RecordedEvent) -> str:
@@ -106,7 +115,7 @@ def as_line(event: RecordedEvent) -> str:
 
 
 def payload(event: RecordedEvent) -> Any:
-    """The payload as plain data; its bytes in hexadecimal if this build does not know its type."""
+    """The payload as plain data; its bytes in hexadecimal if this build cannot read it."""
     from services import app
     from services.events import UnknownEvent, parse
 
@@ -115,6 +124,8 @@ def payload(event: RecordedEvent) -> Any:
         return json_format.MessageToDict(parse(event.type, event.data))
     except UnknownEvent:
         return {"unknownType": event.type, "hex": event.data.hex()}
+    except DecodeError:  # tampered with
+        return {"unreadableType": event.type, "hex": event.data.hex()}
 
 
 async def status(settings: Settings) -> dict[str, Any]:
@@ -123,7 +134,7 @@ async def status(settings: Settings) -> dict[str, Any]:
         found = asdict(await health.look(conn))
     publication = sealing.publication(settings)
     note = await publication.read()
-    found["published"] = int(note.splitlines()[1]) if note else 0
+    found["published"] = checkpoint.parse(note).size if note else 0
     found["published_at"] = publication.url
     return found
 
@@ -155,9 +166,7 @@ async def forks(settings: Settings, key: Path | None) -> list[Fork]:
 
 
 async def _verify_case(store: EventStore, auditor: Auditor, case: str) -> Audit:
-    audits = [
-        await auditor.stream(stream) for stream in await store.streams_of(case.rpartition("/")[2])
-    ]
+    audits = [await auditor.stream(stream) for stream in await store.streams_of(_id(case))]
     if not audits:
         raise LogRefused(f"no event of the log mentions {case}")
     return Audit(

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from uuid import UUID
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 out = Console()
 err = Console(stderr=True, highlight=False)
+MOST_EVENTS = 1_000_000
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 
 
@@ -90,7 +92,9 @@ def log(
     type_: Annotated[
         list[str] | None, typer.Option("--type", help="Only these types: full proto names.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many at most.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, max=MOST_EVENTS, help="How many at most.")
+    ] = 20,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with new events.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -105,8 +109,10 @@ def log(
     wanted = work.Wanted(case, enterprise, tuple(type_ or ()))
 
     async def show() -> None:
-        async for event in work.events(configuration.load(), wanted, limit, follow):
-            print(work.as_json(event) if as_json else work.as_line(event), flush=True)
+        # Closed, should whoever reads what is printed close the pipe.
+        async with aclosing(work.events(configuration.load(), wanted, limit, follow)) as events:
+            async for event in events:
+                print(work.as_json(event) if as_json else work.as_line(event), flush=True)
 
     asyncio.run(show())
 
@@ -120,11 +126,16 @@ def status(as_json: AsJson = False) -> None:
     """
     from ops import log as work
 
-    found = asyncio.run(work.status(configuration.load()))
+    try:
+        found = asyncio.run(work.status(configuration.load()))
+    except ValueError as error:  # NoteInvalid, or no text at all
+        raise LogRefused(f"a checkpoint cannot be read, see `bihuan verify`: {error}") from error
     if as_json:
         print(json.dumps(found, default=str, indent=2))
         return
     table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for name, value in found.items():
         if name != "readers":
             table.add_row(

@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,8 +11,9 @@ from uuid import UUID
 import pytest
 
 from bihuan.rectification.v1 import events_pb2, problem_pb2
-from eventstore import EventStore, Metadata, NewEvent, engine_for, migrate
+from eventstore import EventStore, Metadata, NewEvent, RecordedEvent, engine_for, migrate
 from eventstore.note import SigningKey
+from ops.log import payload
 from ops.settings import Settings
 from ops.supervisor import Stack
 from tests.ops.conftest import Ran, run
@@ -123,6 +125,43 @@ async def test_log_refuses_a_case_that_nobody_mentions(site: Site) -> None:
         assert "no event of the log mentions" in await site.refused("log", option, "nobody")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("log", "--case", "problems/"),
+        ("verify", "--case", "problems/"),
+        ("log", "-n", "9" * 20),
+    ],
+)
+async def test_an_argument_that_cannot_be_meant_is_named(
+    site: Site, arguments: tuple[str, ...]
+) -> None:
+    code, said, wrong = await site.bihuan(*arguments)
+    assert (code, said) == (2, "")
+    assert arguments[1] in wrong
+
+
+def test_a_payload_that_was_tampered_with_is_shown_as_its_bytes() -> None:
+    now = datetime.now(UTC)
+    event = RecordedEvent(CASE, "a.b-c", 1, REPORTED, b"\xff", "", CASE, None, None, "", now, 1)
+    assert payload(event) == {"unreadableType": REPORTED, "hex": "ff"}
+
+
+async def test_a_published_file_that_is_no_checkpoint_is_named(site: Site) -> None:
+    file = site.home / "checkpoints" / "checkpoint"
+    published = file.read_bytes()
+    for content in (b"nothing\n", b"\xff"):
+        file.write_bytes(content)
+        assert "a checkpoint cannot be read" in await site.refused("status")
+        assert "cannot verify: " in await site.refused("verify")
+    file.write_bytes(published)
+
+
+async def test_a_backup_to_no_folder_ends_with_a_line(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "Not a directory" in await site.refused("backup", str(tmp_path / "file" / "backup"))
+
+
 async def test_status_tells_how_the_log_is(site: Site) -> None:
     found = await site.json("status")
     assert (found["head"], found["waiting"], found["open_ids"]) == (4, 0, 0)
@@ -132,6 +171,7 @@ async def test_status_tells_how_the_log_is(site: Site) -> None:
     code, said, _ = await site.bihuan("status")
     assert code == 0
     assert "1 behind" in said
+    assert "".join(said.split()).count("/checkpoints/checkpoint") == 1, "not cut off"
 
 
 async def test_verify_holds_the_whole_log_a_part_and_a_case_to_what_was_sealed(site: Site) -> None:
