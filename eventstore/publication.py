@@ -40,14 +40,19 @@ class Publication:
             content: bytes = self._fs.cat_file(f"{self._root}/{NAME}")
         except FileNotFoundError:
             return None
-        return content.decode()
+        return _text(content)
 
     def _forks(self) -> list[str]:
         paths = sorted(self._fs.glob(f"{self._root}/{FORK}*"))
-        return [self._fs.cat_file(path).decode() for path in paths]
+        return [_text(self._fs.cat_file(path)) for path in paths]
 
     def _write(self, name: str, note: str) -> None:
         self._fs.makedirs(self._root, exist_ok=True)
         part = f"{self._root}/.{name}.{uuid4().hex}.part"
         self._fs.pipe_file(part, note.encode())
         self._fs.mv(part, f"{self._root}/{name}")
+
+
+def _text(content: bytes) -> str:
+    # What is no text is no note either; that shows when it is verified.
+    return content.decode(errors="replace")

@@ -11,11 +11,11 @@ from eventstore.engine import backoff, pause
 from eventstore.events import RecordedEvent
 from eventstore.fork import forks
 from eventstore.merkle import leaf_hash
-from eventstore.note import SigningKey
+from eventstore.note import NoteInvalid, SigningKey
 from eventstore.publication import Publication
 from eventstore.store import EventStore, open_store
 from eventstore.subscription import Subscription
-from eventstore.tiles import Frontier, edge_tiles, grow
+from eventstore.tiles import Frontier, TileMissing, edge_tiles, grow
 
 NAME = "sealer"
 BATCH = 1000
@@ -106,11 +106,14 @@ class Sealer:
         """The frontier as it was sealed last, from tiles that its checkpoint vouches for."""
         if size == 0:
             return Frontier()
-        frontier = Frontier.resume(size, await tree.contents(conn, edge_tiles(size)))
         signed = await tree.checkpoint_at(conn, size)
-        if signed is None or self._verified(signed).root != frontier.root():
-            raise LogForked(f"the tree's tiles are not those sealed at size {size}")
-        return frontier
+        try:
+            frontier = Frontier.resume(size, await tree.contents(conn, edge_tiles(size)))
+            if signed is not None and self._verified(signed).root == frontier.root():
+                return frontier
+        except (TileMissing, NoteInvalid) as error:
+            raise LogForked(f"the tree is not what was sealed at size {size}: {error}") from error
+        raise LogForked(f"the tree's tiles are not those sealed at size {size}")
 
     async def _follows_published(
         self, conn: AsyncConnection, size: int, *, sealed: bool = True
@@ -118,12 +121,8 @@ class Sealer:
         """Whether what others hold as published is a beginning of this log, and not beyond `size`;
         or was given up. Of a log that is not sealed so far only the size is compared.
         """
-        note = await self._publication.read()
-        if note is None:
-            return True
-        published = self._verified(note)
-        given_up = await forks(self._publication, self._key.verifier)
-        if published in [fork.given_up for fork in given_up]:
+        published = await self._published()
+        if published is None:
             return True
         if published.size > size:
             head = await tree.head(conn)
@@ -133,12 +132,32 @@ class Sealer:
                     f" has {head} events: was an older copy restored? see docs/backup.md"
                 )
             return False
-        if not sealed:
-            return True
-        tiles = await tree.tiles(conn, edge_tiles(published.size))
-        if tiles.root(published.size) != published.root:
-            raise LogForked(f"the first {published.size} events are not those that were published")
+        if sealed:
+            await self._must_begin(conn, published)
         return True
+
+    async def _published(self) -> Checkpoint | None:
+        """What others hold as published and was not given up."""
+        note = await self._publication.read()
+        if note is None:
+            return None
+        try:
+            published = self._verified(note)
+            given_up = await forks(self._publication, self._key.verifier)
+        except NoteInvalid as error:
+            raise LogForked(
+                f"{self._publication.url}, or a fork beside it, is not this log's: {error}"
+            ) from error
+        return None if published in [fork.given_up for fork in given_up] else published
+
+    async def _must_begin(self, conn: AsyncConnection, published: Checkpoint) -> None:
+        tiles = await tree.tiles(conn, edge_tiles(published.size))
+        try:
+            root = tiles.root(published.size)
+        except TileMissing as error:
+            raise LogForked(f"the tree is not whole: {error}") from error
+        if root != published.root:
+            raise LogForked(f"the first {published.size} events are not those that were published")
 
     def _verified(self, note: str) -> Checkpoint:
         return checkpoint.verify(note, self._key.name, [self._key.verifier])

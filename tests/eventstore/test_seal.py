@@ -447,6 +447,39 @@ async def test_a_sealer_does_not_go_on_after_an_older_copy_was_restored(
         await Auditor(store, KEY.verifier).whole(published=published(tmp_path))
 
 
+@pytest.mark.parametrize(
+    "content", [b"nothing\n", b"\xff", b"a/log\n1\n\n\xe2\x80\x94 a/log AAAAAAA=\n"]
+)
+async def test_a_sealer_stops_where_something_else_is_published(
+    store: EventStore, database_url: str, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "checkpoint").write_bytes(content)
+    await append(store, stream(), 0, "a")
+    with pytest.raises(LogForked, match="is not this log's"):
+        async with sealing(database_url, tmp_path):
+            pass
+    assert (tmp_path / "checkpoint").read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("DELETE FROM eventstore.tile", "tile 0/0 has 0 hashes where 20 are needed"),
+        ("UPDATE eventstore.signed_checkpoint SET note = 'nothing'", "a note is a text"),
+    ],
+)
+async def test_a_sealer_does_not_build_on_a_damaged_tree(
+    store: EventStore, database_url: str, tmp_path: Path, damage: str, says: str
+) -> None:
+    async with sealing(database_url, tmp_path):
+        await fill(store, 20)
+    await tamper(store, damage)
+    await append(store, stream(), 0, "new")
+    with pytest.raises(LogForked, match=f"the tree is not what was sealed at size 20: {says}"):
+        async with sealing(database_url, tmp_path):
+            pass
+
+
 async def test_a_tree_whose_tiles_are_gone_is_told_from_a_changed_event(
     store: EventStore, database_url: str, tmp_path: Path
 ) -> None:
