@@ -28,8 +28,8 @@ class WrappedKey(NamedTuple):
 
 
 def subject_hash(subject: str) -> bytes:
-    """What the database knows a subject by."""
-    return hashlib.sha256(b"bihuan subject\0" + subject.encode()).digest()
+    """What the database knows a subject by, in capitals or not: a UUID is written either way."""
+    return hashlib.sha256(b"bihuan subject\0" + subject.strip().lower().encode()).digest()
 
 
 async def hold(conn: AsyncConnection, subject: bytes) -> WrappedKey | None:

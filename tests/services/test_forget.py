@@ -65,6 +65,12 @@ async def test_a_report_after_forgetting_begins_with_a_new_key(open_bureau: Bure
     assert await get(open_bureau, after) == GONE
 
 
+async def test_an_id_in_capitals_names_the_same_person(open_bureau: Bureau) -> None:
+    problem = await complain(open_bureau)
+    await forget(open_bureau, f" {PERSON.upper()}")
+    assert await get(open_bureau, problem) == GONE
+
+
 async def test_forgetting_is_recorded_without_saying_who(
     open_bureau: Bureau, store: EventStore
 ) -> None:
