@@ -126,6 +126,7 @@ class MasterKeyFile:
         if self._path is None:
             raise MasterKeyMissing("no master key is configured")
         fresh = self._path.with_name(f"{self._path.name}.new")
+        fresh.unlink(missing_ok=True)  # left by one that was killed
         _write(fresh, keys)
         fresh.replace(self._path)
 

@@ -15,6 +15,7 @@ ADD = "SELECT eventstore.add_data_key($1, $2, $3)"
 FIND = "SELECT id, wrapped FROM eventstore.data_keys($1)"
 AFTER = "SELECT id, wrapped FROM eventstore.data_keys_after($1, $2)"
 REWRAP = "SELECT eventstore.rewrap_data_key($1, $2, $3)"
+REWRAPPING = "SELECT pg_try_advisory_lock(hashtextextended('eventstore.rewrap', 0))"
 FORGET = "SELECT eventstore.forget_subject($1, $2)"
 PAGE = 500
 VACUUM = "VACUUM (INDEX_CLEANUP ON, TRUNCATE OFF) eventstore.data_key"
@@ -60,6 +61,11 @@ async def each(conn: AsyncConnection) -> AsyncIterator[WrappedKey]:
         for row in rows:
             yield WrappedKey(*row)
         after = rows[-1]["id"]
+
+
+async def claim_rewrap(conn: AsyncConnection) -> bool:
+    """Whether this session may rewrap, alone until it ends: two would drop each other's master key."""
+    return bool(await driver(conn).fetchval(REWRAPPING))
 
 
 async def rewrap(conn: AsyncConnection, key: WrappedKey, wrapped: bytes) -> None:

@@ -9,7 +9,10 @@ from ops.home import make
 from ops.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
     from bihuan.privacy.v1.privacy_service_pb2 import Subject
+    from eventstore.envelope import MasterKeyFile
 
 ROLE = "operator"
 NOBODY = "SUBJECT_NOT_FOUND"  # or forgotten before
@@ -72,25 +75,36 @@ async def rewrap(settings: Settings, retire: bool) -> int:
     """
     from eventstore import keys
     from eventstore.envelope import MasterKeyFile, MasterKeyMissing, NotWhole
+    from eventstore.wakeup import exclusive
     from ops.log import opened
 
-    path, count = master_key(settings), 0
+    path = master_key(settings)
     if path is None:
         raise SettingsError("BIHUAN_MASTER_KEY: not set, and this home has no master key")
     file = MasterKeyFile(path)
-    async with opened(settings, "bihuan_privacy") as store, store.engine.connect() as conn:
-        if not retire:
-            file.rotate()
+    async with opened(settings, "bihuan_privacy") as store, exclusive(store.engine) as conn:
+        if not await keys.claim_rewrap(conn):
+            raise NotForgotten("no key is rewrapped: another `bihuan rewrap` is at it")
         try:
-            async for key in keys.each(conn):
-                count += 1
-                if not file.is_current(key.wrapped):
-                    await keys.rewrap(conn, key, await file.wrap(await file.unwrap(key.wrapped)))
-        except (MasterKeyMissing, NotWhole) as error:
+            if not retire:
+                file.rotate()
+            count = await _rewrap_each(conn, file)
+            await keys.vacuum(conn)
+            if retire:
+                file.retire()
+        except (MasterKeyMissing, NotWhole, OSError) as error:
             raise NotForgotten(f"not all keys are rewrapped: {error}") from error
-        await keys.vacuum(conn)
-        if retire:
-            file.retire()
+    return count
+
+
+async def _rewrap_each(conn: "AsyncConnection", file: "MasterKeyFile") -> int:
+    from eventstore import keys
+
+    count = 0
+    async for key in keys.each(conn):
+        count += 1
+        if not file.is_current(key.wrapped):
+            await keys.rewrap(conn, key, await file.wrap(await file.unwrap(key.wrapped)))
     return count
 
 

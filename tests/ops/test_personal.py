@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from eventstore import keys, open_store
 from eventstore.envelope import MasterKeyFile
+from eventstore.wakeup import exclusive
 from ops import personal
 from ops import settings as configuration
 from ops.failures import NotForgotten
@@ -96,3 +98,24 @@ async def test_the_master_key_is_changed_while_the_services_run_and_the_old_one_
         assert found == [GONE, OTHER, ZHANG]
     async with bureau(database_url, tmp_path) as open_:
         assert await get(open_, kept) == OTHER
+
+
+async def test_a_rewrap_goes_on_where_another_was_killed_and_not_beside_one_at_work(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bureau(database_url, tmp_path) as open_:
+        ours = installation(open_, tmp_path, database_url, monkeypatch)
+        problem = await complain(open_)
+        left = tmp_path / "master.key.new"
+        left.write_text("half a key")
+        async with open_store(database_url) as store, exclusive(store.engine) as other:
+            assert await keys.claim_rewrap(other)
+            for retire in (False, True):
+                with pytest.raises(NotForgotten, match="another `bihuan rewrap` is at it"):
+                    await personal.rewrap(ours, retire=retire)
+        assert await personal.rewrap(ours, retire=False) == 1
+        assert not left.exists()
+        left.mkdir()
+        with pytest.raises(NotForgotten, match="not all keys are rewrapped"):
+            await personal.rewrap(ours, retire=True)
+        assert await get(open_, problem) == ZHANG
