@@ -38,7 +38,7 @@ def backup(
         base = asyncio.run(work.backup(configuration.load(), folder.absolute()))
     except (work.BackupFailed, OSError) as error:
         raise LogRefused(str(error)) from error
-    _say(f"{base} is a whole and checked copy; keep the keys in the home's seal and issuer apart")
+    _say(f"{base} is a whole and checked copy; keep the home's seal, issuer and keys apart from it")
 
 
 def restore(

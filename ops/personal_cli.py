@@ -52,7 +52,8 @@ def rewrap(
 
     Example: `bihuan rewrap` and, when all services have the new file, `bihuan rewrap --retire`
 
-    Next: back up the file of the master key; without it all personal data is lost.
+    Next: back up the file of the master key; without it all personal data is lost. After `--retire`
+    `bihuan backup`, too: in a backup from before nobody's data opens any more.
     """
     from ops import personal
 
