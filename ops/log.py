@@ -148,12 +148,15 @@ async def verify(
         auditor = Auditor(store, verifier)
         if case:
             return await _verify_case(store, auditor, case)
-        with shown(console, "rehashing") as progress:
-            return await auditor.whole(
-                since=since,
-                published=await sealing.publication(settings).read(),
-                progress=progress,
+        publication = sealing.publication(settings)
+        if (note := await publication.read()) is None:
+            console.print(
+                f"nothing is published at {publication.url}: what was cut off together with the"
+                " database's own checkpoints does not show",
+                soft_wrap=True,
             )
+        with shown(console, "rehashing") as progress:
+            return await auditor.whole(since=since, published=note, progress=progress)
 
 
 async def forks(settings: Settings, key: Path | None) -> list[Fork]:

@@ -151,7 +151,13 @@ def verify(
     since: Annotated[
         Path | None, typer.Option(help="Only what came after this signed checkpoint.")
     ] = None,
-    case: Annotated[str, typer.Option(help="Only this case: `problems/<id>` or its id.")] = "",
+    case: Annotated[
+        str,
+        typer.Option(
+            help="Only this case: `problems/<id>` or its id. Whether more was removed with all its"
+            " traces the whole log alone shows."
+        ),
+    ] = "",
     key: Annotated[
         Path | None, typer.Option(help="The log's public key; default: the configured one's.")
     ] = None,

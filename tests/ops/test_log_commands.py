@@ -157,6 +157,15 @@ async def test_a_published_file_that_is_no_checkpoint_is_named(site: Site) -> No
     file.write_bytes(published)
 
 
+async def test_verify_says_when_nothing_was_published_to_hold_the_log_to(site: Site) -> None:
+    file = site.home / "checkpoints" / "checkpoint"
+    away = file.rename(file.with_name("away"))
+    code, _, wrong = await site.bihuan("verify")
+    away.rename(file)
+    assert (code, "nothing is published at file://" in wrong) == (0, True)
+    assert "nothing is published" not in (await site.bihuan("verify"))[2]
+
+
 async def test_a_backup_to_no_folder_ends_with_a_line(site: Site, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert "Not a directory" in await site.refused("backup", str(tmp_path / "file" / "backup"))
