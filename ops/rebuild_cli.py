@@ -54,7 +54,7 @@ def rebuild(
 async def _rebuilt(settings: Settings, service: str, check: bool) -> "Rebuilt":
     from ops.log import opened
     from ops.progress import shown
-    from services.events import UnknownEvent
+    from services.events import EventUnreadable, UnknownEvent
     from services.projections import PROJECTIONS
     from services.rebuild import WritersBusy
     from services.rebuild import rebuild as work
@@ -65,7 +65,7 @@ async def _rebuilt(settings: Settings, service: str, check: bool) -> "Rebuilt":
         with shown(err, "folding") as progress:
             try:
                 return await work(store, service, only_check=check, progress=progress)
-            except (UnknownEvent, WritersBusy) as error:
+            except (UnknownEvent, EventUnreadable, WritersBusy) as error:
                 raise LogRefused(f"not rebuilt: {error}") from error
 
 

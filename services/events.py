@@ -7,7 +7,7 @@ from collections.abc import Collection
 from functools import cache
 
 from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 from services.upcasts import UPCASTS
 
@@ -27,6 +27,10 @@ class UnknownEvent(Exception):
         self.position = position
 
 
+class EventUnreadable(DecodeError):
+    """Its bytes are no message of its type: somebody changed them behind the database's back."""
+
+
 def read(
     type_name: str,
     data: bytes,
@@ -38,7 +42,7 @@ def read(
 ) -> tuple[Message, ...]:
     """What a recorded event means today: one message, or several if it was split since.
 
-    known: what the caller can fold; None for whatever is defined. Raises UnknownEvent.
+    known: what the caller can fold; None for whatever is defined. Raises UnknownEvent, EventUnreadable.
     """
     try:
         kind = _class_of(type_name)
@@ -47,6 +51,9 @@ def read(
         messages = _today(kind.FromString(data))
     except UnknownEvent:
         raise UnknownEvent(type_name, stream, version, position) from None
+    except DecodeError as error:
+        where = f"version {version} of {stream}"
+        raise EventUnreadable(f"{where} is no {type_name}: see `bihuan verify`") from error
     for message in messages:
         if known is not None and type(message) not in known:
             raise UnknownEvent(message.DESCRIPTOR.full_name, stream, version, position)

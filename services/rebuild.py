@@ -73,8 +73,8 @@ async def rebuild(
 ) -> Rebuilt:
     """Rebuild the views of `service`, with an engine that acts as its role.
 
-    Whatever ends it early leaves the live views as they were. Raises UnknownEvent, WritersBusy, or
-    KeyError for a service without views.
+    Whatever ends it early leaves the live views as they were. Raises UnknownEvent, EventUnreadable,
+    WritersBusy, or KeyError for a service without views.
     """
     projection = PROJECTIONS[service]
     async with exclusive(store.engine) as conn:

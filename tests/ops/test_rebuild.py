@@ -83,6 +83,19 @@ async def test_a_service_without_views_is_named_with_those_that_have(command) ->
     assert "'calendar' has no views; these have: notification, rectification" in complained
 
 
+async def test_an_event_that_was_tampered_with_ends_it_in_one_line(
+    command, store: EventStore
+) -> None:
+    changed = NewEvent("bihuan.notification.v1.NoticeSent", b"\xff\xff")
+    await store.record("notification.notice-1", 0, [changed], Metadata("intruder", uuid4()))
+    code, _, complained = await command("notification")
+    assert code == 1
+    assert complained.splitlines()[-1] == (
+        "bihuan: not rebuilt: version 1 of notification.notice-1 is no"
+        " bihuan.notification.v1.NoticeSent: see `bihuan verify`"
+    )
+
+
 async def test_an_event_of_a_newer_build_ends_it_in_one_line(command, store: EventStore) -> None:
     newer = NewEvent("bihuan.notification.v9.NoticeForwarded", b"")
     await store.record("notification.notice-1", 0, [newer], Metadata("newer", uuid4()))
