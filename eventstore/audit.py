@@ -42,11 +42,11 @@ ROWS = (
 )
 OF_STREAM = (
     f"SELECT {COLUMNS}, p.position FROM eventstore.event e LEFT JOIN eventstore.position p"
-    " USING (id) WHERE e.stream = $1 ORDER BY e.version"
+    " ON p.id = e.id AND p.position > 0 WHERE e.stream = $1 ORDER BY e.version"
 )
 BY_ID = (
     f"SELECT {COLUMNS}, p.position FROM eventstore.event e JOIN eventstore.position p USING (id)"
-    " WHERE e.event_id = $1"
+    " WHERE e.event_id = $1 AND p.position > 0"
 )
 HEAD = "SELECT version FROM eventstore.stream WHERE stream = $1"
 # What is loaded lies between the ids that a head names.
@@ -121,9 +121,7 @@ class Auditor:
             frontier = await self._from(conn, start)
             upto = max([last.size, *known])
             await self._rehash(conn, frontier, last.size, upto, known, progress)
-            if stream := await conn.scalar(HEADS):
-                raise LogTampered(f"stream {stream} has other events than its head says")
-            await _none_behind(conn, None)
+            await _loads_as_sealed(conn)
         vouched = max([last, *outside], key=lambda checkpoint: checkpoint.size)
         return Audit(upto - start.size, head - upto, vouched)
 
@@ -144,7 +142,8 @@ class Auditor:
                     sealed += 1
             if head > len(rows):
                 raise LogTampered(f"version {len(rows) + 1} of {stream} is missing")
-            await _none_behind(conn, stream)
+            if any(row["position"] is None for row in rows):
+                await _none_behind(conn, stream)
         return Audit(sealed, len(rows) - sealed, last)
 
     async def prove(self, event_id: Any) -> str:
@@ -281,6 +280,13 @@ async def _rows(conn: AsyncConnection, query: str, *parameters: Any) -> list[Any
         return list(await driver(conn).fetch(query, *parameters))
     except OverflowError as error:  # PostgreSQL knows years that Python does not
         raise LogTampered("an event has a time at which nothing was recorded") from error
+
+
+async def _loads_as_sealed(conn: AsyncConnection) -> None:
+    """LogTampered where who loads a stream would see less of it, or more, than the log has."""
+    if stream := await conn.scalar(HEADS):
+        raise LogTampered(f"stream {stream} has other events than its head says")
+    await _none_behind(conn, None)
 
 
 async def _none_behind(conn: AsyncConnection, stream: str | None) -> None:

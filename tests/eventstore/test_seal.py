@@ -359,7 +359,11 @@ async def test_an_event_that_waits_for_its_position_is_no_tampering(store: Event
 
 @pytest.mark.parametrize(
     "change",
-    ["DELETE FROM eventstore.event {}", "DELETE FROM eventstore.position WHERE position = 2"],
+    [
+        "DELETE FROM eventstore.event {}",
+        "DELETE FROM eventstore.position WHERE position = 2",
+        "UPDATE eventstore.position SET position = -2 WHERE position = 2",
+    ],
 )
 async def test_a_stream_by_itself_does_not_lose_its_last_event(
     store: EventStore, database_url: str, tmp_path: Path, change: str
