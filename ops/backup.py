@@ -14,7 +14,7 @@ import asyncpg
 
 from ops import postgres, reach
 from ops.home import addresses, lock, stop_leftovers
-from ops.part import Running, Say
+from ops.part import PartFailed, Running, Say
 from ops.settings import Settings, SettingsError
 
 BASE, EVIDENCE, WAL = "base", "evidence", postgres.WAL
@@ -23,6 +23,7 @@ RECOVERY_SECONDS = 86_400.0
 # Loops are begun again from the log: those of before may know events that it has no more.
 FROM_THE_START = "UPDATE eventstore.checkpoint SET position = 0 WHERE name = 'relay'"
 HEAD = "SELECT max(position) FROM eventstore.position"
+ENDED_BEFORE = "recovery ended before configured recovery target"
 KNOWN = "SELECT to_regclass('eventstore.position') IS NOT NULL"
 
 
@@ -147,6 +148,12 @@ async def _recover(home: Path, wal: Path, until: datetime | None, say: Say) -> i
     try:
         await running.start(RECOVERY_SECONDS)
         return await _begin_loops_again(part.address)
+    except PartFailed as error:
+        if ENDED_BEFORE in str(error):
+            raise BackupFailed(
+                f"nothing was archived after {until}: without --until all that was is replayed"
+            ) from error
+        raise
     finally:
         await running.stop()
 
