@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+from sqlalchemy import make_url
 
 from eventstore import migrate
 from ops import postgres
@@ -43,6 +44,6 @@ async def fresh(url: str, name: str) -> str:
     admin = await asyncpg.connect(url)
     await admin.execute(f"CREATE DATABASE {name}")
     await admin.close()
-    made = url.replace("/bihuan?", f"/{name}?")
+    made = make_url(url).set(database=name).render_as_string(hide_password=False)
     await migrate(made, SHOP)
     return made
