@@ -18,8 +18,9 @@ from ops.failures import LogRefused
 if TYPE_CHECKING:
     from eventstore.fork import Fork
 
-out = Console()
-err = Console(stderr=True, highlight=False)
+# No markup: who acted, and what a session calls itself, are theirs to choose.
+out = Console(markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 MOST_EVENTS = 1_000_000
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for other programs.")]
 

@@ -13,6 +13,7 @@ import pytest
 from bihuan.rectification.v1 import events_pb2, problem_pb2
 from eventstore import EventStore, Metadata, NewEvent, RecordedEvent, engine_for, migrate
 from eventstore.note import SigningKey
+from ops import log as work
 from ops.log import payload
 from ops.settings import Settings
 from ops.supervisor import Stack
@@ -240,6 +241,20 @@ async def test_what_prove_writes_check_proof_finds_true_and_nothing_else(
         assert wrong.startswith("bihuan: cannot check the proof: ")
     nowhere = str(tmp_path / "nowhere" / "proof")
     assert "cannot write the proof: " in await site.refused("prove", first["id"], "--to", nowhere)
+
+
+async def test_an_actor_is_shown_as_written(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, *_) = await site.lines()
+    proof = tmp_path / "proof"
+    await site.bihuan("prove", first["id"], "--to", str(proof))
+    check = work.check_proof
+    monkeypatch.setattr(
+        work, "check_proof", lambda *given: check(*given)._replace(actor="[b]x[/y]")
+    )
+    code, said, _ = await site.bihuan("check-proof", str(proof), "--key", site.key)
+    assert (code, said.splitlines()[-1].split()[-1]) == (0, "[b]x[/y]")
 
 
 async def test_a_private_key_given_for_the_public_one_is_not_shown(
