@@ -105,6 +105,8 @@ def _aside(home: Path, say: Say) -> Iterator[None]:
     """What the home holds of PostgreSQL and Temporal is moved aside, and back if this fails."""
     stamp = f"{datetime.now(UTC):{STAMP}}"
     moved = {path: path.with_name(f"before-{stamp}-{path.name}") for path in _held(home)}
+    if taken := [to for to in moved.values() if to.exists()]:
+        raise BackupFailed(f"{taken[0]} is there already: try again in a second")
     for path, to in moved.items():
         path.rename(to)
     try:

@@ -30,7 +30,8 @@ def backup(
 
     Example: `BIHUAN_ARCHIVE=/backup bihuan up`, and once a day `bihuan backup /backup`
 
-    Next: try a restore in another home: `BIHUAN_HOME=trial bihuan restore /backup`.
+    Next: try a restore in another home: `BIHUAN_HOME=trial bihuan restore /backup`. Start it without
+    `BIHUAN_ARCHIVE`: two that archive into one folder spoil it.
     """
     from ops import backup as work
 

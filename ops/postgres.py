@@ -60,6 +60,7 @@ async def prepare(home: Path, say: Say, archive: Path | None = None) -> Part:
     options = [f"--{name}={value}" for name, value in _SERVER.items()]
     if archive is not None:
         options += _archiving(archive, user)
+        _archive_history(data)
     return Part(
         name="postgres",
         command=(str(installed / "bin/postgres"), "-D", str(data), "-k", str(sockets), *options),
@@ -80,6 +81,16 @@ def _archiving(archive: Path, user: str | None) -> list[str]:
     file = shlex.quote(str(folder).replace("%", "%%")) + "/%f"
     command = _ARCHIVE.format(file=file)
     return ["--archive_mode=on", "--archive_timeout=60", f"--archive_command={command}"]
+
+
+def _archive_history(data: Path) -> None:
+    """Have the archiver keep where a restore began a new timeline: nothing is archived while it does,
+    and without that the next restore would follow the old one.
+    """
+    status = data / "pg_wal" / "archive_status"
+    for path in (data / "pg_wal").glob("*.history"):
+        if not (status / f"{path.name}.done").exists():
+            (status / f"{path.name}.ready").touch()
 
 
 def program(name: str) -> str:

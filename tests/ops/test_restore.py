@@ -146,6 +146,22 @@ async def test_after_all_was_lost_the_archive_brings_back_the_last_commit(
         assert (await Auditor(store, key).whole(published=published)).events == 80
 
 
+async def test_what_was_archived_after_a_restore_is_there_after_the_next(
+    home: Path, folder: Path
+) -> None:
+    async with up(home, folder) as store:
+        await fill(store, 40)
+        await backup.backup(Settings(BIHUAN_HOME=str(home)), folder)
+        until = await moment(store)
+        await fill(store, 40)
+    for number, (moment_, head) in enumerate([(until, 40), (None, 60), (None, 80)]):
+        other = home.parent / f"home {number}"
+        settings = Settings(BIHUAN_HOME=str(other))
+        assert await backup.restore(settings, folder, moment_, print) == head
+        async with up(other, folder) as store:
+            await fill(store, 20)
+
+
 async def test_a_backup_without_an_archive_is_restored_by_itself(home: Path, folder: Path) -> None:
     async with up(home) as store:
         await fill(store, 40)
