@@ -10,7 +10,7 @@ from rules import deadline as deadlines
 from rules.book import Rule, RuleBook, UnknownRule
 from rules.calendar import WorkingCalendar, YearCalendar, parse_calendar
 from rules.clock import SHANGHAI, Clock, legal_date
-from rules.deadline import as_date, explain
+from rules.deadline import as_date, explain, months_after
 from rules.kinds import FEN, NATIONAL, Amounts, Factor, Level, Party, Unit, places
 from rules.lighter import Law, Offence, applying
 from rules.money import surcharge
@@ -34,6 +34,7 @@ __all__ = [
     "as_date",
     "explain",
     "legal_date",
+    "months_after",
     "parse_calendar",
     "surcharge",
 ]
@@ -155,6 +156,13 @@ class Rules:
     def recount(self, deadline: Deadline) -> Deadline:
         """`deadline` counted again by the calendars known now, by the version of its rule."""
         return deadlines.recount(self._rule_of(deadline), deadline, self.calendar)
+
+    def until(self, rule: Rule, origin: date) -> date:
+        """The last day of the rule's period from `origin`. ValueError if the rule is not a period."""
+        if rule.version.unit is None or rule.version.value is None:
+            raise ValueError(f"rule {rule.id} is not a period")
+        period = Period(length=rule.version.value, unit=deadlines.UNITS[rule.version.unit])
+        return as_date(deadlines.count(rule, period, origin, "", self.calendar).due_date)
 
     def ladder(self, on: date) -> RuleReference:
         """The ladder in force on that day; a case that has begun to climb it keeps it."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
@@ -78,6 +78,12 @@ class WorkingCalendar:
         if day in year.working_weekends:
             return Day(True, f"{year.working_weekends[day]}调休", known=True)
         return Day(not weekend, WEEKEND if weekend else "", known=True)
+
+    def on_or_after(self, day: date) -> date:
+        """`day` if it is a working day, else the next one."""
+        while not self.day(day).working:
+            day += timedelta(days=1)
+        return day
 
 
 def parse_calendar(text: str, name: str) -> YearCalendar:

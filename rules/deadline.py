@@ -178,12 +178,16 @@ def reference(rule: Rule) -> RuleReference:
     )
 
 
+def months_after(day: date, number: int) -> date:
+    """The same day number `number` months later, or else that month's last day."""
+    year, month = divmod(day.year * 12 + day.month - 1 + number, 12)
+    return date(year, month + 1, min(day.day, months.monthrange(year, month + 1)[1]))
+
+
 def _later(origin: date, period: Period) -> date:
     if period.unit == Period.UNIT_CALENDAR_DAYS:
         return origin + timedelta(days=period.length)
-    year, month = divmod(origin.year * 12 + origin.month - 1 + period.length, 12)
-    last_day = months.monthrange(year, month + 1)[1]
-    return date(year, month + 1, min(origin.day, last_day))
+    return months_after(origin, period.length)
 
 
 def _working_days_before(day: date, number: int, calendar: WorkingCalendar) -> date:
