@@ -18,6 +18,9 @@ from services.penalty.proceeding import day_message
 DAY = timedelta(days=1)
 LINE = pb.StatementLine
 INSTALMENT = pb.Instalment
+PLAN = pb.Plan
+IN_FORCE = frozenset({PLAN.STATE_ACTIVE, PLAN.STATE_IN_GRACE, PLAN.STATE_BREACHED})
+ENDED = frozenset({INSTALMENT.STATE_PAID, INSTALMENT.STATE_CANCELLED})
 
 
 class Stretch(NamedTuple):
@@ -86,9 +89,10 @@ def stretches(account: pb.Account, as_of: date) -> list[Stretch]:
 
 
 def refilled(plan: pb.Plan, payments: Sequence[pb.Payment]) -> pb.Plan:
-    """`plan` with its instalments filled in order by what was paid, whatever order it was reported in.
+    """`plan` in force with its instalments filled in order by what was paid, and its state after that.
 
-    What was paid before the plan fills nothing. An instalment that is overdue stays so until it is paid.
+    The order of reports does not matter. What was paid before the plan fills nothing. An instalment that
+    is overdue stays so until it is paid; a breach is not undone unless nothing is left to be paid.
     """
     after = pb.Plan()
     after.CopyFrom(plan)
@@ -103,7 +107,21 @@ def refilled(plan: pb.Plan, payments: Sequence[pb.Payment]) -> pb.Plan:
         if each.paid_fen == each.amount_fen:
             each.state = INSTALMENT.STATE_PAID
             each.pay_date.CopyFrom(by_day[bisect_left(sums, end)].pay_date)
+    if all(each.state in ENDED for each in after.instalments):
+        after.state = PLAN.STATE_COMPLETED
+    elif after.state == PLAN.STATE_IN_GRACE and not missed(after):
+        after.state = PLAN.STATE_ACTIVE
     return after
+
+
+def missed(plan: pb.Plan) -> list[pb.Instalment]:
+    """Its instalments that are overdue."""
+    return [each for each in plan.instalments if each.state == INSTALMENT.STATE_OVERDUE]
+
+
+def service_owed(plan: pb.Plan) -> bool:
+    """Whether volunteer service is pledged with it and not all proved."""
+    return plan.pledge.done_tenths < plan.pledge.required_tenths
 
 
 def _lines(account: pb.Account, rules: Rules, as_of: date) -> list[pb.StatementLine]:

@@ -7,6 +7,7 @@ from google.protobuf.message import Message
 from bihuan.penalty.v1 import account_pb2 as money
 from bihuan.penalty.v1 import events_pb2 as ev
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
+from services.penalty.account import IN_FORCE
 
 Event: TypeAlias = (
     ev.ClueRegistered
@@ -68,6 +69,8 @@ def evolve(case: pb.PenaltyCase, event: Event) -> pb.PenaltyCase:
         _set_plan(after, event.plan)  # type: ignore[union-attr]
     _procedure(after, event)
     _payment(after, event)
+    if isinstance(event, ev.DeadlinesRecounted):
+        _move_payment_date(after.account, case.standing, after.standing)
     return after
 
 
@@ -189,6 +192,19 @@ def _payment(after: pb.PenaltyCase, event: Event) -> None:
             pass
 
 
+def _move_payment_date(account: money.Account, before: pb.Standing, standing: pb.Standing) -> None:
+    """The surcharge runs from the payment date as it was counted again."""
+    dates = [
+        each.deadline.due_date
+        for deadlines in (before.deadlines, standing.deadlines)
+        for each in deadlines
+        if each.duty == pb.DUTY_PAYMENT
+    ]
+    for term in account.terms if len(dates) == 2 else ():
+        if term.due_date == dates[0]:
+            term.due_date.CopyFrom(dates[1])
+
+
 def _register(after: pb.PenaltyCase, event: ev.ClueRegistered) -> None:
     after.name = event.name
     after.origin.CopyFrom(event.origin)
@@ -211,7 +227,7 @@ def _conclude(after: pb.PenaltyCase, event: ev.RemedyConcluded) -> None:
 def _set_plan(after: pb.PenaltyCase, plan: money.Plan) -> None:
     """The plan of that number as it is now; one before it that was in force gave way."""
     if len(after.plans) < plan.number:
-        for earlier in after.plans[-1:]:
+        for earlier in (each for each in after.plans[-1:] if each.state in IN_FORCE):
             earlier.state = money.Plan.STATE_RESCHEDULED
             for instalment in earlier.instalments:
                 if instalment.state != money.Instalment.STATE_PAID:

@@ -24,7 +24,6 @@ SHORT_TRACKS = {
     "litigation": {pb.TRACK_LITIGATION},
     "enforcement": {pb.TRACK_ENFORCEMENT},
 }
-IN_FORCE = frozenset({pb.Plan.STATE_ACTIVE, pb.Plan.STATE_IN_GRACE, pb.Plan.STATE_BREACHED})
 # As many payments as the terms of a plan hold in the proto, and as far as its dates may reach at all.
 MOST_PAYMENTS = 24
 FURTHEST = timedelta(days=3660)
@@ -105,7 +104,7 @@ def bounds_of(p: Proceeding, on: date | None = None) -> Bounds:
     Terms that replace a plan of the same stage go on counting from its start.
     """
     account, track, on = p.case.account, track_of(p.case), on or p.today
-    start = payment_date(account) if _from_payment_date(p.rules, on) else on
+    start = payment_date(account) if p.rules.choice(START, on) == "payment_due" else on
     if p.case.standing.plan:
         replaced = p.case.plans[p.case.standing.plan - 1]
         if replaced.track == track:
@@ -114,9 +113,7 @@ def bounds_of(p: Proceeding, on: date | None = None) -> Bounds:
     return Bounds(p.rules, on, track, account.fine_fen, unpaid, start, max(start, on))
 
 
-def bounds_without_case(
-    rules: Rules, on: date, track: pb.Track.ValueType, fine_fen: int
-) -> Bounds:
+def bounds_without_case(rules: Rules, on: date, track: pb.Track.ValueType, fine_fen: int) -> Bounds:
     """What terms for a fine of which no case is here must keep within, granted on that day."""
     stage = track or pb.TRACK_NON_LITIGATION
     return Bounds(rules, on, stage, fine_fen, fine_fen, on, on)
@@ -193,8 +190,9 @@ def _check_instalments(bounds: Bounds, terms: pb.PlanTerms, days: Sequence[date]
         text = f"must not lie after {limit}, counted from {bounds.start}"
         raise _refusal("PLAN_TOO_LONG", field, text, total)
     only_first = bounds.rules.choice(APPLIES_TO, bounds.on) == "first"
-    for n, payment in enumerate(terms.payments[:1] if only_first else terms.payments):
-        if payment.amount_fen < (least := bounds.minimum_fen):
+    least = bounds.minimum_fen
+    for n, payment in enumerate(terms.payments):
+        if payment.amount_fen < (1 if n and only_first else max(least, 1)):
             text = f"must be at least {least} fen of the fine of {bounds.fine_fen}"
             field = f"terms.payments[{n}].amount_fen"
             raise _refusal("INSTALMENT_TOO_SMALL", field, text, minimum)
