@@ -180,7 +180,7 @@ def _check_deferral(bounds: Bounds, days: Sequence[date]) -> None:
 def _check_instalments(bounds: Bounds, terms: pb.PlanTerms, days: Sequence[date]) -> None:
     if len(days) < 2:
         raise _refusal("TOO_FEW_INSTALMENTS", "terms.payments", "must be two payments or more")
-    gap, minimum, total = bounds.find(GAP), bounds.minimum, bounds.total
+    gap, total = bounds.find(GAP), bounds.total
     for n, (before, day) in enumerate(pairwise([bounds.gap_start, *days])):
         if day > (limit := bounds.until(gap, before)):
             text = f"must not lie after {limit}, counted from {before}"
@@ -189,12 +189,18 @@ def _check_instalments(bounds: Bounds, terms: pb.PlanTerms, days: Sequence[date]
         field = f"terms.payments[{len(days) - 1}].due_date"
         text = f"must not lie after {limit}, counted from {bounds.start}"
         raise _refusal("PLAN_TOO_LONG", field, text, total)
+    _check_amounts(bounds, [payment.amount_fen for payment in terms.payments])
+
+
+def _check_amounts(bounds: Bounds, amounts: Sequence[int]) -> None:
     only_first = bounds.rules.choice(APPLIES_TO, bounds.on) == "first"
-    least = bounds.minimum_fen
-    for n, payment in enumerate(terms.payments):
-        if payment.amount_fen < (1 if n and only_first else max(least, 1)):
-            text = f"must be at least {least} fen of the fine of {bounds.fine_fen}"
-            field = f"terms.payments[{n}].amount_fen"
+    minimum, least = bounds.minimum, bounds.minimum_fen
+    for n, amount in enumerate(amounts):
+        field = f"terms.payments[{n}].amount_fen"
+        if amount < 1:
+            raise _refusal("INSTALMENT_TOO_SMALL", field, "must be at least 1 fen")
+        if amount < least and not (n and only_first):
+            text = f"must be at least {least} fen, of a fine of {bounds.fine_fen}"
             raise _refusal("INSTALMENT_TOO_SMALL", field, text, minimum)
 
 
