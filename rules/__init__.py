@@ -162,7 +162,7 @@ class Rules:
         if rule.version.unit is None or rule.version.value is None:
             raise ValueError(f"rule {rule.id} is not a period")
         period = Period(length=rule.version.value, unit=deadlines.UNITS[rule.version.unit])
-        return as_date(deadlines.count(rule, period, origin, "", self.calendar).due_date)
+        return deadlines.last_day(rule, period, origin, self.calendar)
 
     def ladder(self, on: date) -> RuleReference:
         """The ladder in force on that day; a case that has begun to climb it keeps it."""

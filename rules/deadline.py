@@ -45,6 +45,14 @@ def count(
     return _finish(deadline, rule, steps, last, calendar)
 
 
+def last_day(rule: Rule, period: Period, origin: date, calendar: WorkingCalendar) -> date:
+    """The due date that `count` explains, where nobody asks how it came about."""
+    if period.unit == Period.UNIT_WORKING_DAYS:
+        return _Steps(calendar).working_days(origin, period.length)
+    last = _later(origin, period)
+    return calendar.on_or_after(last) if rule.version.roll == "next_working_day" else last
+
+
 def set_on(rule: Rule, due: date, deadline: Deadline, calendar: WorkingCalendar) -> Deadline:
     """`deadline` with its last day set to `due`, which lies after the steps that it has already.
 

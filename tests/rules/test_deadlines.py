@@ -64,6 +64,12 @@ def test_surcharge_grows_three_percent_a_day_up_to_the_fine(on: date, fen: int) 
     assert surcharge(rule, 100_000_00 * days, 100_000_00) == fen
 
 
+@given(PERIODS | st.just("remedy.suit"), ANY)
+def test_the_last_day_alone_is_the_due_date_that_is_explained(rule_id: str, origin: date) -> None:
+    last = RULES.until(RULES.rule(rule_id, date(2026, 9, 18)), origin)
+    assert last == as_date(RULES.deadline(rule_id, origin, "d").due_date)
+
+
 def test_overdue_begins_at_midnight_after_the_due_date_in_shanghai() -> None:
     deadline = RULES.deadline("penalty.payment", date(2026, 9, 18), "d")
     assert deadline.due_time.ToDatetime(UTC) == datetime(2026, 10, 8, 16, tzinfo=UTC)
