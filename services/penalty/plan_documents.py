@@ -25,16 +25,20 @@ GROUNDS = {
 
 
 def consent(
-    p: Proceeding, application: money.Application, plan: money.Plan, reasons: str
+    p: Proceeding,
+    account: money.Account,
+    application: money.Application,
+    plan: money.Plan,
+    reasons: str,
 ) -> pb.Document:
-    """The consent with the schedule. `p` is before the grant."""
+    """The consent with the schedule. `account` has the terms that it brings."""
     last = plan.instalments[-1].deadline
     contents = _contents(p, reasons)
     contents.facts = _applied(application)
     contents.evidence.extend(each.title for each in application.evidence)
     contents.law.extend(_distinct([_rule(p, REVIEW).version.citation, *_citations(plan)]))
     contents.amount_fen = sum(each.amount_fen for each in plan.instalments)
-    contents.surcharge_fen = _surcharge_due(p, p.case.account)
+    contents.surcharge_fen = _surcharge_due(p, account)
     contents.performance = _performance(plan)
     contents.due_date.CopyFrom(last.due_date)
     contents.schedule.extend(

@@ -104,7 +104,7 @@ def grant_plan(p: Proceeding, command: rpc_pb.GrantPlanRequest) -> list[Event]:
             occurrence=settled(p, account, plan, opens=opens, closes={pb.DUTY_APPLICATION_REVIEW}),
             plan=plan,
             reasons=command.reasons,
-            document=documents.consent(p, application, plan, command.reasons),
+            document=documents.consent(p, account, application, plan, command.reasons),
             term=term,
         )
     ]

@@ -1,7 +1,7 @@
 """A fine that was served, for tests of what becomes of it: commands, days that pass, and its statement."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,6 +10,7 @@ import pytest
 from google.type.date_pb2 import Date
 
 from bihuan.penalty.v1 import account_pb2 as pb
+from bihuan.penalty.v1 import events_pb2 as ev
 from bihuan.penalty.v1 import payment_service_pb2 as rpc_pb
 from bihuan.penalty.v1 import penalty_case_pb2 as case_pb
 from rpc.errors import StatusError
@@ -18,7 +19,7 @@ from services.penalty import payments, plans
 from services.penalty.account import statement
 from services.penalty.evolve import Event, evolve
 from services.penalty.proceeding import Proceeding, due_date
-from services.penalty.settlement import DUTIES
+from services.penalty.settlement import DUTIES, settled
 from services.penalty.terms import bounds_of
 
 BUILT_IN = WorkingCalendar.load().years
@@ -154,15 +155,27 @@ class Fine:
         """The application granted today."""
         return self.do(rpc_pb.GrantPlanRequest(terms=terms(*payments), reasons="情况属实"))
 
-    def sue(self) -> None:
-        """A suit accepted today: what recording it does to the account."""
-        self._copy().remedies.add(kind=case_pb.Remedy.KIND_SUIT, accept_date=message(self.today))
-        self.case.account.pauses.add(from_date=message(self.today))
+    def sue(self) -> list[str]:
+        """A suit accepted today."""
+        kind, day = case_pb.Remedy.KIND_SUIT, message(self.today)
+        remedy = case_pb.Remedy(kind=kind, accept_date=day, fine_fen=self.case.account.fine_fen)
+        occurrence = self.proceeding.occurrence(closes=[case_pb.DUTY_SUIT])
+        return self.take([ev.RemedyAccepted(occurrence=occurrence, remedy=remedy)])
 
-    def end_suit(self) -> None:
-        """The suit concluded today, the decision upheld."""
-        self._copy().remedies[-1].outcome = case_pb.Remedy.OUTCOME_UPHELD
-        self.case.account.pauses[-1].to_date.CopyFrom(message(self.today))
+    def conclude(self, fen: int) -> list[str]:
+        """The suit concluded today, the fine being `fen` after it."""
+        p, remedy, account = self.proceeding, case_pb.Remedy(), pb.Account()
+        remedy.CopyFrom(self.case.remedies[-1])
+        changed = fen != remedy.fine_fen
+        remedy.outcome = remedy.OUTCOME_CHANGED if changed else remedy.OUTCOME_UPHELD
+        remedy.fine_fen = fen
+        remedy.conclude_date.CopyFrom(message(self.today))
+        account.CopyFrom(self.case.account)
+        account.fine_fen = fen
+        account.pauses[-1].to_date.CopyFrom(message(self.today))
+        plan = plans.after_change(p, fen)
+        occurrence = settled(p, account, plan or plans.last_plan(p))
+        return self.take([ev.RemedyConcluded(occurrence=occurrence, remedy=remedy, plan=plan)])
 
     def let_time_to_sue_end(self) -> None:
         """The right lapses."""
@@ -231,3 +244,11 @@ def days(plan: pb.Plan) -> list[date]:
 def planned(offered: pb.PlanTerms) -> list[tuple[date, int]]:
     """Days and fen of terms."""
     return [(as_date(each.due_date), each.amount_fen) for each in offered.payments]
+
+
+def reading(rule_id: str, choice: str, rules: Rules = DONGGUAN) -> Rules:
+    """The law where that rule is read in another way."""
+    book = RuleBook.load()
+    versions = book._versions[rule_id]
+    book._versions[rule_id] = [each.model_copy(update={"choice": choice}) for each in versions]
+    return replace(rules, book=book)
