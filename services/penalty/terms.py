@@ -104,7 +104,8 @@ def bounds_of(p: Proceeding, on: date | None = None) -> Bounds:
     Terms that replace a plan of the same stage go on counting from its start.
     """
     account, track, on = p.case.account, track_of(p.case), on or p.today
-    start = payment_date(account) if p.rules.choice(START, on) == "payment_due" else on
+    counts_from_due = account.terms and p.rules.choice(START, on) == "payment_due"
+    start = payment_date(account) if counts_from_due else on
     if p.case.standing.plan:
         replaced = p.case.plans[p.case.standing.plan - 1]
         if replaced.track == track:

@@ -695,16 +695,33 @@ def test_the_deadlines_of_a_deferral_are_reminded_of_by_its_rule() -> None:
 class Life(RuleBasedStateMachine):
     """Whatever is done to a fine: fen are conserved, every plan keeps the rules, and events are all."""
 
-    @initialize(fen=st.integers(1_000, 10**7), rules=st.sampled_from([DONGGUAN, AUTOMATIC, BAOTOU]))
-    def serve(self, fen: int, rules: Rules) -> None:
+    @initialize(
+        fen=st.integers(1_000, 10**7),
+        rules=st.sampled_from([DONGGUAN, DONGGUAN, AUTOMATIC, BAOTOU]),
+        wait=st.sampled_from([0, 10, 30]),
+        pick=st.none() | st.integers(0, 60),
+    )
+    def serve(self, fen: int, rules: Rules, wait: int, pick: int | None) -> None:
         self.fine = Fine(fen, rules=rules)
         self.reported = 0
+        if pick is not None:
+            self.wait(wait)
+            self.apply(rules is not BAOTOU)
+            self.grant(0, 0, False, pick)
 
     @rule(step=st.sampled_from([1, 3, 8, 20, 45, 100]))
+    def waits(self, step: int) -> None:
+        self.wait(step)
+
+    @rule()
+    def waits_until_something_passes(self) -> None:
+        if ends := [day for duty, day in self.fine.open.items() if duty != "SUIT"]:
+            self.wait((min(ends) - self.fine.today).days + 1)
+
     def wait(self, step: int) -> None:
         self.fine.until(self.fine.today + step * DAY)
 
-    @rule(part=st.sampled_from([0.03, 0.2, 0.25, 0.5, 1.0, 1.3]), back=st.integers(0, 12))
+    @rule(part=st.sampled_from([0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 1.1]), back=st.integers(0, 12))
     def pay(self, part: float, back: int) -> None:
         on = max(self.fine.today - back * DAY, SERVED)
         fen = max(int(self.fine.fine_fen * part), 1)
@@ -719,6 +736,9 @@ class Life(RuleBasedStateMachine):
                 self.reported += 1
 
     @rule(pledge=st.booleans())
+    def applies(self, pledge: bool) -> None:
+        self.apply(pledge)
+
     def apply(self, pledge: bool) -> None:
         self._try(rpc_pb.ApplyForPlanRequest(grounds=[4], statement="x", pledge=pledge))
 
@@ -729,7 +749,12 @@ class Life(RuleBasedStateMachine):
         end=st.booleans(),
         pick=st.integers(0, 100),
     )
+    def grants(self, count: int, months: int, end: bool, pick: int) -> None:
+        self.grant(count, months, end, pick)
+
     def grant(self, count: int, months: int, end: bool, pick: int) -> None:
+        if not self.fine.case.applications:
+            return
         asked = rpc_pb.ProposePlanRequest(instalments=count, interval_months=months, month_end=end)
         limits = self.fine.bounds()
         found = propose(limits, asked).proposals
@@ -824,4 +849,4 @@ class Life(RuleBasedStateMachine):
 
 
 TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=120, stateful_step_count=30, deadline=None)
+TestLife.settings = settings(max_examples=250, stateful_step_count=30, deadline=None)
