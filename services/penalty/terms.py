@@ -249,15 +249,16 @@ def _candidates(
     bounds: Bounds, wish: rpc_pb.ProposePlanRequest
 ) -> Iterator[tuple[int, pb.PlanTerms]]:
     """What would meet the wish, allowed or not, with the months between payments; 0 for a deferral."""
-    anything = wish.kind == pb.PLAN_KIND_UNSPECIFIED
-    in_parts = wish.instalments > 1 or wish.first_fen or wish.interval_months
-    if wish.kind == pb.PLAN_KIND_DEFERRAL or (anything and not in_parts):
+    either = wish.kind == pb.PLAN_KIND_UNSPECIFIED
+    open_size = not (wish.instalments or wish.first_fen or wish.interval_months)
+    at_once = either and (wish.instalments == 1 or open_size)
+    if at_once or wish.kind == pb.PLAN_KIND_DEFERRAL:
         rule = bounds.find(DEFERRAL)
         months = wish.interval_months or _longest(bounds, rule, bounds.start)
         count = wish.instalments or 1
         days = _days(bounds, rule, bounds.start, months, wish.month_end, count)
         yield 0, _terms(bounds, pb.PLAN_KIND_DEFERRAL, days, wish.first_fen)
-    if wish.kind == pb.PLAN_KIND_DEFERRAL or (anything and wish.instalments == 1):
+    if wish.kind == pb.PLAN_KIND_DEFERRAL or (either and wish.instalments == 1):
         return
     gap = bounds.find(GAP)
     any_interval = range(1, _longest(bounds, gap, bounds.gap_start) + 1)

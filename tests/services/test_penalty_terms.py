@@ -293,6 +293,12 @@ def test_a_deferral_runs_as_long_as_it_may_or_as_wished() -> None:
         assert (planned(only.terms), only.interval_months) == ([(day, FINE)], 0)
 
 
+def test_one_payment_is_a_deferral_whatever_else_is_wished() -> None:
+    (only,) = propose(bounds(), wish(instalments=1, interval_months=2)).proposals
+    assert planned(only.terms) == [(date(2026, 11, 16), FINE)]
+    assert "must come to" in propose(bounds(), wish(instalments=1, first_fen=1)).objection
+
+
 def test_a_plan_within_known_years_is_not_provisional() -> None:
     found = propose(bounds(), wish(instalments=3, interval_months=1))
     assert [each.provisional for each in found.proposals] == [False]
