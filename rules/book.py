@@ -90,7 +90,9 @@ class RuleBook:
         for place in places(jurisdiction):
             for version in self._versions.get(rule_id, ()):
                 if version.jurisdiction == place and version.in_force(on):
-                    return Rule(id=rule_id, name=self._names[rule_id], version=version)
+                    # It was checked when it was read; to check it again costs more than to find it.
+                    name = self._names[rule_id]
+                    return Rule.model_construct(id=rule_id, name=name, version=version)
         return None
 
     def version(self, rule_id: str, version_id: str) -> Rule:

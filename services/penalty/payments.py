@@ -29,11 +29,8 @@ def record_payment(p: Proceeding, command: rpc_pb.RecordPaymentRequest) -> list[
         pay_date=day_message(day),
         record_time=p.time,
     )
-    for known in case.account.payments:
-        if known.reference == command.reference:
-            if (known.amount_fen, known.pay_date) == (payment.amount_fen, payment.pay_date):
-                return []
-            raise _reused(p, known.reference, known.amount_fen, str(as_date(known.pay_date)))
+    if _is_known(p, payment):
+        return []
     if case.standing.state in ENDED:
         raise p.refuse("PAYMENT_ON_CLOSED_CASE", f"{case.name} has ended; nothing is paid on it")
     if case.standing.state not in PAYABLE or not case.HasField("account"):
@@ -95,6 +92,16 @@ def reduce_surcharge(p: Proceeding, command: rpc_pb.ReduceSurchargeRequest) -> l
     account.reductions.append(reduction)
     occurrence = settled(p, account, last_plan(p))
     return [ev.SurchargeReduced(occurrence=occurrence, reduction=reduction)]
+
+
+def _is_known(p: Proceeding, payment: money.Payment) -> bool:
+    """Whether the bank reported it before. FAILED_PRECONDITION REFERENCE_REUSED if it was another."""
+    for known in p.case.account.payments:
+        if known.reference == payment.reference:
+            if (known.amount_fen, known.pay_date) == (payment.amount_fen, payment.pay_date):
+                return True
+            raise _reused(p, known.reference, known.amount_fen, str(as_date(known.pay_date)))
+    return False
 
 
 def _reused(p: Proceeding, reference: str, amount_fen: int, day: str) -> StatusError:

@@ -54,33 +54,19 @@ def apply_for_plan(p: Proceeding, command: rpc_pb.ApplyForPlanRequest) -> list[E
     Raises FAILED_PRECONDITION: APPLICATION_PENDING, NOTHING_UNPAID, LATE_APPLICATION where the place
     allows none; INVALID_ARGUMENT for PLEDGE_NEEDED, PLEDGE_UNKNOWN, and days that are none.
     """
-    case, account = p.case, p.case.account
     given = command.HasField("apply_date")
     day = p.day(command.apply_date, "apply_date") if given else p.today
     if _pending(p):
-        raise p.refuse("APPLICATION_PENDING", f"{case.name} has an application to be decided")
+        raise p.refuse("APPLICATION_PENDING", f"{p.case.name} has an application to be decided")
     _require_unpaid(p)
-    if day < (served := as_date(account.terms[0].from_date)):
+    if day < (served := as_date(p.case.account.terms[0].from_date)):
         text = f"must not lie before the decision was served, {served}"
         raise invalid_argument("BEFORE_SERVICE", f"apply_date {text}", [("apply_date", text)])
-    reschedule = bool(case.standing.plan)
-    late = not reschedule and day > payment_date(account)
-    _require_pledge(p, command.pledge, late, day)
+    application = _application(p, command, day)
+    _require_pledge(p, application, day)
     planned_days(command.wish, "wish")
-    application = money.Application(
-        number=len(case.applications) + 1,
-        state=money.Application.STATE_APPLIED,
-        grounds=command.grounds,
-        statement=command.statement,
-        evidence=command.evidence,
-        wish=command.wish if command.HasField("wish") else None,
-        apply_date=day_message(day),
-        late=late,
-        pledge=command.pledge,
-        reschedule=reschedule,
-    )
     review = p.open(pb.DUTY_APPLICATION_REVIEW, REVIEW, day)
-    occurrence = settled(p, account, last_plan(p), opens=[review])
+    occurrence = settled(p, p.case.account, last_plan(p), opens=[review])
     return [ev.PlanApplied(occurrence=occurrence, application=application)]
 
 
@@ -318,6 +304,24 @@ def _revoked(p: Proceeding, plan: money.Plan, reasons: str, due: date) -> Event:
     )
 
 
+def _application(
+    p: Proceeding, command: rpc_pb.ApplyForPlanRequest, day: date
+) -> money.Application:
+    reschedule = bool(p.case.standing.plan)
+    return money.Application(
+        number=len(p.case.applications) + 1,
+        state=money.Application.STATE_APPLIED,
+        grounds=command.grounds,
+        statement=command.statement,
+        evidence=command.evidence,
+        wish=command.wish if command.HasField("wish") else None,
+        apply_date=day_message(day),
+        late=not reschedule and day > payment_date(p.case.account),
+        pledge=command.pledge,
+        reschedule=reschedule,
+    )
+
+
 def _granted(
     p: Proceeding, bounds: Bounds, application: money.Application, terms: money.PlanTerms
 ) -> money.Plan:
@@ -412,10 +416,10 @@ def _require_unpaid(p: Proceeding) -> None:
         raise p.refuse("NOTHING_UNPAID", f"nothing is unpaid of the fine of {p.case.name}")
 
 
-def _require_pledge(p: Proceeding, pledge: bool, late: bool, day: date) -> None:
+def _require_pledge(p: Proceeding, application: money.Application, day: date) -> None:
     rule = p.rules.rule(LATE, day)
     cited = f"{rule.id}, {rule.version.citation}"
-    if late and rule.version.choice == "refused":
+    if application.late and rule.version.choice == "refused":
         text = f"applied for on {day}, after the payment date {payment_date(p.case.account)}"
         raise p.refuse(
             "LATE_APPLICATION",
@@ -424,12 +428,12 @@ def _require_pledge(p: Proceeding, pledge: bool, late: bool, day: date) -> None:
             rule_version=rule.version_id,
             citation=rule.version.citation,
         )
-    if late and not pledge:
+    if application.late and not application.pledge:
         text = "must be given with an application after the payment date"
         raise invalid_argument(
             "PLEDGE_NEEDED", f"pledge {text} ({cited})", [("pledge", text)], rule=rule.id
         )
-    if pledge and not p.rules.book.find(SERVICE, day, p.rules.jurisdiction):
+    if application.pledge and not p.rules.book.find(SERVICE, day, p.rules.jurisdiction):
         text = "must not be given where no rule says what is to be done"
         raise invalid_argument("PLEDGE_UNKNOWN", f"pledge {text}", [("pledge", text)])
 

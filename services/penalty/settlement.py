@@ -40,29 +40,27 @@ def settled(
 
     The case is PERFORMED once nothing is outstanding today. Of the plan in force the next instalment is
     open; a plan that ended with something outstanding leaves payment overdue, and the application to the
-    court opens if the time to sue is over. opens, closes: duties besides; passed: a deadline just missed;
+    court opens if the time to sue is over. opens, closes: duties besides, about
+    money or not; passed: a deadline just missed;
     state: where the case goes for other reasons; ended: the day on which the plan ended, if not today.
     """
-    standing = p.case.standing
+    standing, ends = p.case.standing, {*DUTIES, *closes}
     owed = statement(account, p.rules, p.today).outstanding_fen
     performed = not owed and (state or standing.state) in OWING
     after = _After(plan, bool(owed), unpaid_fine(account, p.today))
-    over = bool(standing.plan) and not after.in_force and bool(owed)
-    found = [
-        each
-        for each in standing.deadlines
-        if each.duty in DUTIES and each.duty not in closes and each != passed
-    ]
-    found += opens
-    if over and may_go_to_court(p.case) and not p.opened(pb.DUTY_COURT_APPLICATION):
-        found.append(p.open(pb.DUTY_COURT_APPLICATION, COURT_APPLICATION, ended or p.today))
-    overdue = {duty for duty in standing.overdue if duty in DUTIES and duty not in closes}
-    overdue |= {passed.duty} if passed else set()
-    overdue |= {pb.DUTY_PAYMENT} if over else set()
+    kept = [each for each in standing.deadlines if each.duty in DUTIES - set(closes)]
+    found = [*(each for each in kept if each != passed), *opens]
+    overdue = DUTIES.intersection(standing.overdue) - set(closes)
+    if passed:
+        overdue |= {passed.duty}
+    if owed and standing.plan and not after.in_force:
+        overdue |= {pb.DUTY_PAYMENT}
+        if may_go_to_court(p.case) and not p.opened(pb.DUTY_COURT_APPLICATION):
+            found.append(p.open(pb.DUTY_COURT_APPLICATION, COURT_APPLICATION, ended or p.today))
     return p.occurrence(
         pb.STATE_PERFORMED if performed else state,
         opens=after.deadlines(found),
-        closes=DUTIES,
+        closes=ends,
         misses={duty for duty in overdue if after.is_due(duty)},
         plan=plan.number if plan and after.in_force else 0,
         unpaid_fine_fen=after.unpaid_fen,
@@ -87,6 +85,8 @@ class _After:
 
     def is_due(self, duty: pb.Duty.ValueType) -> bool:
         """Whether the duty can be open or overdue."""
+        if duty not in DUTIES:
+            return True
         if duty == pb.DUTY_VOLUNTEER_SERVICE:
             kept = self.in_force or self.plan.state == PLAN.STATE_COMPLETED
             return kept and service_owed(self.plan)

@@ -71,7 +71,7 @@ class Wish:
             start=date(2025, 10, 1) + dice.randint(0, 800) * DAY,
             fine=fine,
             short=dice.random() < 0.3,
-            count=dice.choice([2, 3, 4, 6, 8, 9, 12, 20, 21, 24]),
+            count=dice.choice([2, 3, 4, 5, 6, 8, 9, 12, 20, 24]),
             months=dice.choice([1, 1, 2, 3, 3, 4]),
             month_end=dice.random() < 0.4,
             first=dice.choice([0, 0, dice.randint(1, fine)]),
@@ -148,23 +148,23 @@ class History:
             payments=[],
             reductions={},
             whole=dice.random() < 0.2,
-            as_of=served + dice.randint(0, 400) * DAY,
+            as_of=served + dice.randint(0, 250) * DAY,
         )
         if dice.random() < 0.4:  # a plan; perhaps revoked
             begin = min(due + DAY, served + dice.randint(0, 60) * DAY)
             found.terms.append((begin, None))
             if dice.random() < 0.5:
-                end = begin + dice.randint(1, 300) * DAY
+                end = begin + dice.randint(1, 150) * DAY
                 found.terms.append((end + DAY, end))
         if dice.random() < 0.3:
-            begin = served + dice.randint(0, 200) * DAY
+            begin = served + dice.randint(0, 120) * DAY
             found.pauses.append((begin, begin + dice.randint(0, 120) * DAY))
         for _ in range(dice.choice([0, 1, 1, 2, 3, 6])):
-            day = served + dice.randint(-3, 300) * DAY
+            day = served + dice.randint(-3, 200) * DAY
             most = max(wish.fine // dice.choice([1, 3, 10]), 1)
             found.payments.append((day, dice.randint(1, most)))
         if dice.random() < 0.2:
-            day = served + dice.randint(20, 300) * DAY
+            day = served + dice.randint(20, 200) * DAY
             found.reductions[day] = dice.randint(1, wish.fine)
         return found
 
