@@ -40,9 +40,9 @@ def settled(
 
     The case is PERFORMED once nothing is outstanding today. Of the plan in force the next instalment is
     open; a plan that ended with something outstanding leaves payment overdue, and the application to the
-    court opens if the time to sue is over. opens, closes: duties besides, about
-    money or not; passed: a deadline just missed;
-    state: where the case goes for other reasons; ended: the day on which the plan ended, if not today.
+    court opens if the time to sue is over. opens, closes: duties besides, about money or not; passed: a
+    deadline just missed; state: where the case goes for other reasons; ended: the day on which the plan
+    ended, if not today.
     """
     standing, ends = p.case.standing, {*DUTIES, *closes}
     owed = statement(account, p.rules, p.today).outstanding_fen

@@ -19,6 +19,7 @@ from rpc.errors import StatusError
 from rules import Rules, YearCalendar, as_date
 from services.penalty import plans
 from services.penalty.proceeding import due_date
+from services.penalty.settlement import settled
 from services.penalty.terms import check, propose
 from tests.services.fines import (
     BAOTOU,
@@ -273,6 +274,8 @@ def test_revoked_the_balance_is_due_that_day_and_bears_surcharge_from_the_next()
     assert (fine.case.standing.plan, fine.overdue) == (0, {"PAYMENT"})
     assert fine.open == {"SUIT": date(2027, 3, 18)}
     # 90,000 x 3 % = 2,700 a day from 2026-12-24 on.
+    term = fine.case.account.terms[-1]
+    assert as_date(term.from_date) - DAY == as_date(term.due_date) == date(2026, 12, 23)
     told = [fine.owes(date(2026, 12, 23) + n * DAY).surcharge_fen for n in range(3)]
     assert told == [0, 2_700_00, 5_400_00]
     contents = fine.case.documents[-1].contents
@@ -579,6 +582,13 @@ def test_surcharge_is_given_up_as_far_as_it_is_outstanding() -> None:
     assert (fine.state, fine.owes().waived_fen) == ("PERFORMED", 5_000_00)
 
 
+def test_the_fine_itself_is_not_given_up() -> None:
+    fine = Fine(FINE)
+    fine.until(DUE + 2 * DAY)
+    more = rpc_pb.ReduceSurchargeRequest(amount_fen=6_000_01, reason="已治理")
+    assert fine.refused(more).reason == "MORE_THAN_SURCHARGE"
+
+
 @pytest.mark.parametrize(
     ("state", "reason"),
     [
@@ -618,6 +628,38 @@ def test_part_paid_in_time_lowers_what_the_payment_deadline_asks() -> None:
     fine.pay(40_000_00)
     (payment, _) = fine.case.standing.deadlines
     assert (payment.amount_fen, fine.case.standing.unpaid_fine_fen) == (60_000_00, 60_000_00)
+    assert (set(fine.open), fine.overdue) == ({"PAYMENT", "SUIT"}, set())
+
+
+def test_money_that_comes_while_another_duty_ends_leaves_the_others_as_they_are() -> None:
+    fine = Fine(FINE)
+    sued = settled(fine.proceeding, fine.case.account, None, closes={case_pb.DUTY_SUIT})
+    assert [each.duty for each in sued.standing.deadlines] == [case_pb.DUTY_PAYMENT]
+    again = fine.proceeding.open(case_pb.DUTY_SUIT, "remedy.suit", SERVED)
+    fine.pay(FINE)
+    told = settled(fine.proceeding, fine.case.account, None, opens=[again], closes=[again.duty])
+    assert [each.duty for each in told.standing.deadlines] == [case_pb.DUTY_SUIT]
+
+
+def test_two_instalments_missed_have_their_own_days_of_grace_until_the_first_are_over() -> None:
+    fine = Fine(FINE, today=date(2026, 11, 2))
+    fine.until(date(2026, 11, 2))
+    fine.apply(pledge=True)
+    fine.grant((date(2026, 12, 14), 50_000_00), (date(2026, 12, 16), 50_000_00))
+    fine.until(date(2026, 12, 17))
+    graces = [each for each in fine.case.standing.deadlines if each.duty == case_pb.DUTY_GRACE]
+    assert [(each.instalment, due_date(each.deadline).day) for each in graces] == [(1, 21), (2, 23)]
+    paid = Fine(FINE)
+    paid.case, paid.today = fine.case, fine.today
+    paid.pay(50_000_00)
+    assert (paid.plan_state, paid.open["GRACE"]) == ("IN_GRACE", date(2026, 12, 23))
+    fine.until(date(2026, 12, 22))
+    assert (fine.plan_state, "GRACE" in fine.open) == ("BREACHED", False)
+
+
+def test_each_instalment_counts_from_the_one_before() -> None:
+    origins = [as_date(each.deadline.origin_date) for each in with_plan().plan.instalments]
+    assert origins == [date(2026, 9, 28), *FOUR[:3]]
 
 
 HOLIDAYS_2027 = YearCalendar(
