@@ -1,22 +1,12 @@
-"""Which deadlines of a problem are open, and which of them a calendar may still move. Pure."""
+"""Which deadlines of a problem are open, and which of them a calendar may move. Pure."""
 
 from collections.abc import Iterable
-from datetime import datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.types.v1.deadline_pb2 import Deadline
-
-
-def passed(deadline: Deadline | pb.OpenDeadline, now: datetime) -> bool:
-    """Whether it has ended at `now` (UTC)."""
-    return deadline.due_time.ToDatetime(now.tzinfo) <= now
-
-
-def due(deadline: Deadline) -> int:
-    """What deadlines are ordered by."""
-    return deadline.due_time.ToNanoseconds()
+from services.deadlines import due
 
 
 def open_deadlines(deadlines: Iterable[Deadline]) -> list[pb.OpenDeadline]:
@@ -53,21 +43,6 @@ def with_deadline(item: pb.RectificationItem, deadline: Deadline) -> pb.Rectific
     changed.deadline.CopyFrom(deadline)
     changed.overdue = item.overdue and deadline == item.deadline
     return changed
-
-
-def counted_into(deadline: Deadline, year: int) -> bool:
-    """Whether days of that year were looked at to count it."""
-    return bool(deadline.origin_date.year <= year <= deadline.due_date.year)
-
-
-def may_move(deadline: Deadline, year: int, awaited: bool, now: datetime) -> bool:
-    """Whether the calendar of `year` may move it. `awaited`: its miss is not recorded.
-
-    What has passed stays, unless that was by a calendar not known then and nobody has acted on it.
-    """
-    if passed(deadline, now):
-        return awaited and deadline.provisional
-    return deadline.provisional or counted_into(deadline, year)
 
 
 def movable(problem: pb.Problem) -> list[Deadline]:

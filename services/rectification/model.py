@@ -13,14 +13,8 @@ from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from bihuan.types.v1.deadline_pb2 import Deadline
 from rpc.errors import failed_precondition, invalid_argument
 from rules import Rules, as_date, legal_date
-from services.rectification.deadlines import (
-    due,
-    is_awaited,
-    may_move,
-    open_deadlines,
-    passed,
-    with_deadline,
-)
+from services.deadlines import again, due, passed
+from services.rectification.deadlines import is_awaited, open_deadlines, with_deadline
 from services.rectification.evolve import Event, merged
 
 Command: TypeAlias = (
@@ -461,12 +455,7 @@ def _recounted(case: _Case, year: int = 0) -> ev.DeadlinesRecounted | None:
 
 
 def _again(case: _Case, deadline: Deadline, year: int, awaited: bool) -> Deadline:
-    if not may_move(deadline, year, awaited, case.now):
-        return deadline
-    counted = case.rules.recount(deadline)
-    # What the rule says of itself by now is no reason to move.
-    counted.rule.CopyFrom(deadline.rule)
-    return counted
+    return again(deadline, year, awaited, case.rules, case.now)
 
 
 def _step_again(case: _Case, items: Iterable[pb.RectificationItem], year: int) -> pb.NextStep:

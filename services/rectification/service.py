@@ -3,7 +3,6 @@
 from typing import Any, TypeAlias, get_args
 from uuid import NAMESPACE_URL, uuid5
 
-from google.protobuf.field_mask_pb2 import FieldMask
 from uuid_utils.compat import uuid7
 
 from bihuan.rectification.v1 import problem_pb2 as pb
@@ -17,6 +16,7 @@ from services import paging
 from services.aggregate import Aggregate, Commands
 from services.calendar.shelf import CalendarShelf
 from services.evidence.files import EvidenceFiles
+from services.masks import masked
 from services.rectification import model, views
 from services.rectification.evolve import Event, evolve
 from services.rectification.sight import shown
@@ -118,7 +118,7 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
         return await self._execute(request)
 
     async def GetProblem(self, request: rpc_pb.GetProblemRequest, context: Context) -> pb.Problem:
-        (problem,) = _masked([await self._get(request.name)], request.read_mask)
+        (problem,) = masked(pb.Problem, [await self._get(request.name)], request.read_mask)
         return problem
 
     async def ListProblems(
@@ -128,7 +128,7 @@ class ProblemService(problem_service_pb2_grpc.ProblemServiceServicer):
         async with self._engine.connect() as conn:
             found, more = await views.page(conn, request.filter, own, paging.span(request))
         token = paging.token(request, views.key(found[-1])) if more else ""
-        problems = _masked([shown(problem) for problem in found], request.read_mask)
+        problems = masked(pb.Problem, [shown(problem) for problem in found], request.read_mask)
         return rpc_pb.ListProblemsResponse(problems=problems, next_page_token=token)
 
     async def GetLedger(self, request: rpc_pb.GetLedgerRequest, context: Context) -> rpc_pb.Ledger:
@@ -198,22 +198,6 @@ def _ledger_rows(problem: pb.Problem) -> list[rpc_pb.LedgerRow]:
 def _enterprise() -> str:
     """The enterprise that the caller is of; empty for everybody who may see all of them."""
     return current_identity().enterprise
-
-
-def _masked(problems: list[pb.Problem], mask: FieldMask) -> list[pb.Problem]:
-    """Of each problem the fields that the mask names; all of them if it names none."""
-    if not mask.paths:
-        return problems
-    if not mask.IsValidForDescriptor(pb.Problem.DESCRIPTOR):
-        raise invalid_argument(
-            "READ_MASK_INVALID",
-            f"read_mask names what a problem does not have: {','.join(mask.paths)}",
-            [("read_mask", "must name fields of Problem, none within a repeated one")],
-        )
-    masked = [pb.Problem() for _ in problems]
-    for problem, part in zip(problems, masked, strict=True):
-        mask.MergeMessage(problem, part)
-    return masked
 
 
 def _require_own(uscc: str) -> None:
