@@ -90,6 +90,10 @@ class Rules:
         """How the law is read here, one of the rule's options. Raises as `ratio`."""
         return cast(str, self._says(rule_id, on, "choice"))
 
+    def text(self, rule_id: str, on: date) -> str:
+        """A name, for example that of the bureau. Raises as `ratio`."""
+        return cast(str, self._says(rule_id, on, "text"))
+
     def series(self, kind: str, on: date) -> str:
         """Prefix of the numbers of documents of that kind, for example "东环罚字" for "decision". Numbers
         run by prefix: places and kinds may share one. UnknownRule if the rule has no such kind.

@@ -104,6 +104,7 @@ KINDS = {
     "number": (),
     "amounts_yuan": (),
     "choice": ("options",),
+    "text": (),
     "series": (),
     "range_yuan": (),
     "factors": (),
@@ -115,8 +116,8 @@ class Version(_Part):
 
     value with unit: a period; rungs: a ladder; daily_rate with cap_ratio: what grows by the day; ratio: a
     share; number: a count; amounts_yuan: a sum by kind of party; choice: one of options, where the law can
-    be read in several ways; series: prefix of document numbers by kind of document; range_yuan: least and
-    highest fine of an offence; factors: a table of discretion.
+    be read in several ways; text: a name; series: prefix of document numbers by kind of document;
+    range_yuan: least and highest fine of an offence; factors: a table of discretion.
     """
 
     # A code left unquoted in YAML is a number.
@@ -134,6 +135,7 @@ class Version(_Part):
     number: int | None = Field(None, ge=0)
     amounts_yuan: Amounts | None = None
     choice: Word | None = None
+    text: Text | None = None
     options: tuple[Word, ...] = ()
     series: dict[Word, Text] | None = Field(None, min_length=1)
     range_yuan: Ranges | None = None
