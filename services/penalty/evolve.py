@@ -1,12 +1,12 @@
 """What has happened to a penalty case, folded from its events. Pure."""
 
-from typing import TypeAlias, TypeVar
-
-from google.protobuf.message import Message
+from typing import TypeAlias
 
 from bihuan.penalty.v1 import account_pb2 as money
+from bihuan.penalty.v1 import document_pb2 as documents
 from bihuan.penalty.v1 import events_pb2 as ev
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
+from rules import as_date
 from services.penalty.account import IN_FORCE
 
 Event: TypeAlias = (
@@ -54,7 +54,13 @@ Event: TypeAlias = (
     | ev.BreachExcused
     | ev.VolunteerServiceRecorded
 )
-Part = TypeVar("Part", bound=Message)
+WRITTEN_DECISIONS = frozenset(
+    {
+        documents.DOCUMENT_KIND_DECISION,
+        documents.DOCUMENT_KIND_NO_PENALTY,
+        documents.DOCUMENT_KIND_DAILY_DECISION,
+    }
+)
 
 
 def evolve(case: pb.PenaltyCase, event: Event) -> pb.PenaltyCase:
@@ -93,6 +99,7 @@ def _procedure(after: pb.PenaltyCase, event: Event) -> None:
             after.suspend_date.CopyFrom(event.suspend_date)
         case ev.CaseResumed():
             after.ClearField("suspend_date")
+            after.excluded_days += event.days
         case ev.CaseWithdrawn():
             after.withdrawal_ground, after.conclusion = event.ground, event.reasons
             after.ClearField("suspend_date")
@@ -106,6 +113,8 @@ def _procedure(after: pb.PenaltyCase, event: Event) -> None:
             after.reinspections[-1].CopyFrom(event.reinspection)
         case ev.CaseClosed():
             after.conclusion = event.conclusion
+        case ev.DeadlinesRecounted():
+            _recount(after, event)
         case _:
             _defence(after, event)
 
@@ -113,9 +122,9 @@ def _procedure(after: pb.PenaltyCase, event: Event) -> None:
 def _defence(after: pb.PenaltyCase, event: Event) -> None:
     match event:
         case ev.NoticeServed():
-            after.proposal.CopyFrom(event.proposal)
-            after.notice_serve_date.CopyFrom(event.document.service.serve_date)
-            after.hearing_due = event.hearing_due
+            _notify(after, event)
+        case ev.RightsWaived():
+            after.rights_waived = True
         case ev.StatementReceived():
             after.statements.append(event.statement)
         case ev.StatementConsidered():
@@ -130,6 +139,7 @@ def _defence(after: pb.PenaltyCase, event: Event) -> None:
         case ev.HearingHeld():
             after.hearing.attended, after.hearing.record = event.attended, event.record
             after.hearing.concluded = True
+            after.excluded_days += event.days
         case ev.ApologyOffered():
             after.apology.CopyFrom(event.apology)
         case ev.ApologyReviewed():
@@ -147,8 +157,8 @@ def _decision(after: pb.PenaltyCase, event: Event) -> None:
             after.decision.CopyFrom(event.decision)
         case ev.DecisionServed():
             after.decision.serve_date.CopyFrom(event.service.serve_date)
-            for document in after.documents[-1:]:
-                document.service.CopyFrom(event.service)
+            written = [each for each in after.documents if each.kind in WRITTEN_DECISIONS]
+            written[-1].service.CopyFrom(event.service)
             if event.HasField("account"):
                 after.account.CopyFrom(event.account)
         case ev.DecisionPublished():
@@ -215,6 +225,32 @@ def _register(after: pb.PenaltyCase, event: ev.ClueRegistered) -> None:
     after.officer = event.occurrence.actor
     if event.HasField("daily_basis"):
         after.daily_basis.CopyFrom(event.daily_basis)
+
+
+def _notify(after: pb.PenaltyCase, event: ev.NoticeServed) -> None:
+    """A further notice begins the defence anew; what was stated before stays."""
+    service = event.document.service
+    after.proposal.CopyFrom(event.proposal)
+    after.notice_serve_date.CopyFrom(service.serve_date)
+    after.notice_time.CopyFrom(event.occurrence.occur_time)
+    after.hearing_due = event.hearing_due
+    after.excluded_days += excluded_days(service)
+    after.rights_waived = False
+    after.ClearField("hearing")
+
+
+def excluded_days(service: documents.Service) -> int:
+    """Days of a public notice, which do not count towards the decision's limit; else 0."""
+    if not service.HasField("rule"):
+        return 0
+    return (as_date(service.serve_date) - as_date(service.act_date)).days
+
+
+def _recount(after: pb.PenaltyCase, event: ev.DeadlinesRecounted) -> None:
+    moved = set(event.deadline_ids)
+    for each in event.occurrence.standing.deadlines:
+        if each.duty == pb.DUTY_REINSPECTION and each.deadline.id in moved:
+            after.reinspections[-1].deadline.CopyFrom(each.deadline)
 
 
 def _conclude(after: pb.PenaltyCase, event: ev.RemedyConcluded) -> None:

@@ -8,14 +8,14 @@ from datetime import date
 
 from bihuan.penalty.v1 import account_pb2 as money
 from bihuan.penalty.v1 import document_pb2 as pb
-from rules import Rule, Unit
+from rules import Rule
 from services.penalty.account import missed, statement, unpaid_fine
+from services.penalty.documents import UNITS, issued
 from services.penalty.proceeding import Proceeding, day_message, due_date
 
 DEFAULT, GRACE, DEMAND = "penalty.plan_default", "penalty.plan_grace", "enforcement.demand"
 REVIEW, LATE = "penalty.plan_review", "penalty.late_application"
 REMEDIES = ("remedy.reconsideration", "remedy.suit")
-UNITS = {Unit.WORKING_DAYS: "个工作日", Unit.CALENDAR_DAYS: "日", Unit.MONTHS: "个月"}
 GROUNDS = {
     money.HARDSHIP_GROUND_LOW_INCOME: "家庭经济困难",
     money.HARDSHIP_GROUND_ILLNESS: "疾病或意外负担重",
@@ -46,7 +46,7 @@ def consent(
         for each in plan.instalments
     )
     contents.consequences.extend([_grace(p), _surcharge(p), _enforcement(p)])
-    return _document(p, pb.DOCUMENT_KIND_CONSENT, contents)
+    return issued(p, pb.DOCUMENT_KIND_CONSENT, contents)
 
 
 def refusal(p: Proceeding, application: money.Application, reasons: str) -> pb.Document:
@@ -64,7 +64,7 @@ def refusal(p: Proceeding, application: money.Application, reasons: str) -> pb.D
         if term.HasField("due_date"):
             contents.due_date.CopyFrom(term.due_date)
     contents.consequences.extend([_surcharge(p), _enforcement(p)])
-    return _document(p, pb.DOCUMENT_KIND_REFUSAL, contents)
+    return issued(p, pb.DOCUMENT_KIND_REFUSAL, contents)
 
 
 def revocation(
@@ -79,22 +79,11 @@ def revocation(
     contents.performance = f"未缴余额于{due}一次缴清"
     contents.due_date.CopyFrom(day_message(due))
     contents.consequences.extend([_surcharge(p), _enforcement(p)])
-    return _document(p, pb.DOCUMENT_KIND_REVOCATION, contents)
-
-
-def _document(p: Proceeding, kind: pb.DocumentKind.ValueType, contents: pb.Contents) -> pb.Document:
-    return pb.Document(kind=kind, issue_date=day_message(p.today), contents=contents)
+    return issued(p, pb.DOCUMENT_KIND_REVOCATION, contents)
 
 
 def _contents(p: Proceeding, reasons: str) -> pb.Contents:
-    party = p.case.respondent
-    issued = (each.contents.bureau for each in reversed(p.case.documents))
-    return pb.Contents(
-        respondent=" ".join(filter(None, [party.display_name, party.uscc])),
-        rights=[_remedy(p, rule_id) for rule_id in REMEDIES],
-        reasons=reasons,
-        bureau=next(filter(None, issued), ""),
-    )
+    return pb.Contents(rights=[_remedy(p, rule_id) for rule_id in REMEDIES], reasons=reasons)
 
 
 def _applied(application: money.Application) -> str:

@@ -12,6 +12,7 @@ from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.types.v1.deadline_pb2 import Deadline
 from rpc.errors import StatusError, failed_precondition, invalid_argument
 from rules import Rules, as_date, legal_date
+from services.deadlines import passed
 
 OFFICER, RESPONDENT = pb.PARTY_OFFICER, pb.PARTY_RESPONDENT
 # Who must act, or may.
@@ -53,7 +54,8 @@ class Proceeding:
     """A case at the moment of a command.
 
     actor: subject of the identity that acts; rules: the law of the place of the violation; now: legal
-    time, UTC; original: for a daily penalty the original case as it stands now.
+    time, UTC; original: for a daily penalty the original case as it stands now; earlier: how many other
+    cases found a violation of the same party.
     """
 
     case: pb.PenaltyCase
@@ -61,6 +63,7 @@ class Proceeding:
     rules: Rules
     now: datetime
     original: pb.PenaltyCase | None = None
+    earlier: int = 0
 
     @property
     def today(self) -> date:
@@ -74,14 +77,17 @@ class Proceeding:
         instant.FromDatetime(self.now)
         return instant
 
-    def day(self, value: date_pb2.Date, field: str) -> date:
-        """The day that a command names. INVALID_ARGUMENT if it is none, or later than today."""
-        try:
-            day = date(value.year, value.month, value.day)
-        except ValueError as error:
+    def day(self, value: date_pb2.Date, field: str, *, since: date_pb2.Date | None = None) -> date:
+        """The day that a command names. INVALID_ARGUMENT if it is none, later than today, or before
+        the day `since`.
+        """
+        day = whole_date(value, field)
+        if since is not None and day < as_date(since):
             raise invalid_argument(
-                "INVALID_DATE", f"{field} is not a day: {error}", [(field, "must be a whole date")]
-            ) from error
+                "DATE_TOO_EARLY",
+                f"{field} is {day}, before {as_date(since)}",
+                [(field, f"must not lie before {as_date(since)}")],
+            )
         if day > self.today:
             raise invalid_argument(
                 "FUTURE_DATE",
@@ -117,6 +123,11 @@ class Proceeding:
         found = (each for each in self.case.standing.deadlines if each.duty == duty)
         return next(found, None)
 
+    def runs(self, duty: pb.Duty.ValueType) -> bool:
+        """Whether such a deadline is open and its time has not come, told or not."""
+        found = self.opened(duty)
+        return found is not None and not passed(found.deadline, self.now)
+
     def occurrence(
         self,
         state: pb.State.ValueType | None = None,
@@ -148,6 +159,16 @@ class Proceeding:
         """FAILED_PRECONDITION with a stable reason, the case and its state."""
         state = pb.State.Name(self.case.standing.state)
         return failed_precondition(reason, text, resource=self.case.name, state=state, **metadata)
+
+
+def whole_date(value: date_pb2.Date, field: str) -> date:
+    """The date that a command names, past or future. INVALID_ARGUMENT if it is none."""
+    try:
+        return date(value.year, value.month, value.day)
+    except ValueError as error:
+        raise invalid_argument(
+            "INVALID_DATE", f"{field} is not a day: {error}", [(field, "must be a whole date")]
+        ) from error
 
 
 def due_date(deadline: Deadline) -> date:

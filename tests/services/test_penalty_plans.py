@@ -706,8 +706,9 @@ def test_the_consent_says_what_the_law_demands() -> None:
     fine = late()
     document = fine.case.documents[-1]
     contents = document.contents
-    assert (document.kind, document.number) == (doc_pb.DOCUMENT_KIND_CONSENT, "")
-    assert contents.respondent == "东莞某纸业有限公司 9144"
+    assert document.kind == doc_pb.DOCUMENT_KIND_CONSENT
+    assert document.number == "东环缓缴字〔2026〕"  # its serial is given as it is recorded
+    assert contents.respondent == "东莞某纸业有限公司（统一社会信用代码9144）"
     assert "经营困难" in contents.facts
     assert [(as_date(line.due_date), line.amount_fen) for line in contents.schedule] == quarterly()
     assert (contents.amount_fen, contents.surcharge_fen) == (FINE, 33_000_00)

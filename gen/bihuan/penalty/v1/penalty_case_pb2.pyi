@@ -1253,6 +1253,7 @@ class Reinspection(_message.Message):
     REFUSED_FIELD_NUMBER: _builtins.int
     DAYS_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
+    EVIDENCE_FIELD_NUMBER: _builtins.int
     round: _builtins.int
     """Round, from 1; each order begins one."""
     refused: _builtins.bool
@@ -1273,6 +1274,10 @@ class Reinspection(_message.Message):
     def inspect_date(self) -> _date_pb2.Date:
         """The day of the re-inspection, Asia/Shanghai; absent until done."""
 
+    @_builtins.property
+    def evidence(self) -> _containers.RepeatedCompositeFieldContainer[_evidence_pb2.Evidence]:
+        """What proves it."""
+
     def __init__(
         self,
         *,
@@ -1283,10 +1288,11 @@ class Reinspection(_message.Message):
         refused: _builtins.bool = ...,
         days: _builtins.int = ...,
         findings: _builtins.str = ...,
+        evidence: _abc.Iterable[_evidence_pb2.Evidence] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "inspect_date", b"inspect_date", "order_serve_date", b"order_serve_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "deadline", b"deadline", "findings", b"findings", "inspect_date", b"inspect_date", "order_serve_date", b"order_serve_date", "refused", b"refused", "round", b"round"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "deadline", b"deadline", "evidence", b"evidence", "findings", b"findings", "inspect_date", b"inspect_date", "order_serve_date", b"order_serve_date", "refused", b"refused", "round", b"round"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1372,6 +1378,9 @@ class PenaltyCase(_message.Message):
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     CONCLUSION_FIELD_NUMBER: _builtins.int
     WITHDRAWAL_GROUND_FIELD_NUMBER: _builtins.int
+    EXCLUDED_DAYS_FIELD_NUMBER: _builtins.int
+    NOTICE_TIME_FIELD_NUMBER: _builtins.int
+    RIGHTS_WAIVED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "penaltyCases/" and a UUID."""
     etag: _builtins.str
@@ -1384,6 +1393,10 @@ class PenaltyCase(_message.Message):
     """Why it ended, in words; blank until then."""
     withdrawal_ground: Global___WithdrawalGround.ValueType
     """Why it was withdrawn."""
+    excluded_days: _builtins.int
+    """Days that do not count towards the decision's limit: suspension, hearing, service by public notice."""
+    rights_waived: _builtins.bool
+    """The party expressly waived statement and hearing."""
     @_builtins.property
     def origin(self) -> Global___Origin:
         """Where it came from."""
@@ -1496,6 +1509,10 @@ class PenaltyCase(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed (UTC)."""
 
+    @_builtins.property
+    def notice_time(self) -> _timestamp_pb2.Timestamp:
+        """When the last notice was recorded (UTC): what comes after it is new."""
+
     def __init__(
         self,
         *,
@@ -1533,10 +1550,13 @@ class PenaltyCase(_message.Message):
         update_time: _timestamp_pb2.Timestamp | None = ...,
         conclusion: _builtins.str = ...,
         withdrawal_ground: Global___WithdrawalGround.ValueType = ...,
+        excluded_days: _builtins.int = ...,
+        notice_time: _timestamp_pb2.Timestamp | None = ...,
+        rights_waived: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "apology", b"apology", "daily_basis", b"daily_basis", "decision", b"decision", "enforcement", b"enforcement", "file_date", b"file_date", "found_date", b"found_date", "hearing", b"hearing", "investigation", b"investigation", "notice_serve_date", b"notice_serve_date", "origin", b"origin", "proposal", b"proposal", "register_time", b"register_time", "respondent", b"respondent", "standing", b"standing", "suspend_date", b"suspend_date", "update_time", b"update_time", "violation", b"violation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "apology", b"apology", "daily_basis", b"daily_basis", "decision", b"decision", "enforcement", b"enforcement", "file_date", b"file_date", "found_date", b"found_date", "hearing", b"hearing", "investigation", b"investigation", "notice_serve_date", b"notice_serve_date", "notice_time", b"notice_time", "origin", b"origin", "proposal", b"proposal", "register_time", b"register_time", "respondent", b"respondent", "standing", b"standing", "suspend_date", b"suspend_date", "update_time", b"update_time", "violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "apology", b"apology", "applications", b"applications", "conclusion", b"conclusion", "daily_basis", b"daily_basis", "decision", b"decision", "discussions", b"discussions", "documents", b"documents", "enforcement", b"enforcement", "etag", b"etag", "evidence", b"evidence", "extensions", b"extensions", "file_date", b"file_date", "found_date", b"found_date", "hearing", b"hearing", "hearing_due", b"hearing_due", "investigation", b"investigation", "legal_reviews", b"legal_reviews", "name", b"name", "notice_serve_date", b"notice_serve_date", "officer", b"officer", "origin", b"origin", "plans", b"plans", "proposal", b"proposal", "register_time", b"register_time", "reinspections", b"reinspections", "remedies", b"remedies", "respondent", b"respondent", "standing", b"standing", "statements", b"statements", "suspend_date", b"suspend_date", "update_time", b"update_time", "violation", b"violation", "withdrawal_ground", b"withdrawal_ground"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "apology", b"apology", "applications", b"applications", "conclusion", b"conclusion", "daily_basis", b"daily_basis", "decision", b"decision", "discussions", b"discussions", "documents", b"documents", "enforcement", b"enforcement", "etag", b"etag", "evidence", b"evidence", "excluded_days", b"excluded_days", "extensions", b"extensions", "file_date", b"file_date", "found_date", b"found_date", "hearing", b"hearing", "hearing_due", b"hearing_due", "investigation", b"investigation", "legal_reviews", b"legal_reviews", "name", b"name", "notice_serve_date", b"notice_serve_date", "notice_time", b"notice_time", "officer", b"officer", "origin", b"origin", "plans", b"plans", "proposal", b"proposal", "register_time", b"register_time", "reinspections", b"reinspections", "remedies", b"remedies", "respondent", b"respondent", "rights_waived", b"rights_waived", "standing", b"standing", "statements", b"statements", "suspend_date", b"suspend_date", "update_time", b"update_time", "violation", b"violation", "withdrawal_ground", b"withdrawal_ground"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1612,6 +1612,9 @@ class AssessPenaltyRequest(_message.Message):
 
     VIOLATION_FIELD_NUMBER: _builtins.int
     FACTORS_FIELD_NUMBER: _builtins.int
+    RESPONDENT_KIND_FIELD_NUMBER: _builtins.int
+    respondent_kind: _penalty_case_pb2.Respondent.Kind.ValueType
+    """Whose amounts hold where the law has two; those of an entity if not stated."""
     @_builtins.property
     def violation(self) -> _penalty_case_pb2.Violation:
         """What is alleged: offence, day of the conduct, place."""
@@ -1625,10 +1628,11 @@ class AssessPenaltyRequest(_message.Message):
         *,
         violation: _penalty_case_pb2.Violation | None = ...,
         factors: _abc.Iterable[_discretion_pb2.FactorLevel] | None = ...,
+        respondent_kind: _penalty_case_pb2.Respondent.Kind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["factors", b"factors", "violation", b"violation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["factors", b"factors", "respondent_kind", b"respondent_kind", "violation", b"violation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
