@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def rebuild(
-    service: Annotated[str, typer.Argument(help="Whose views: `rectification`, `notification`.")],
+    service: Annotated[
+        str, typer.Argument(help="Whose views: `rectification`, `penalty`, `notification`.")
+    ],
     check: Annotated[
         bool, typer.Option("--check", help="Only compare; exit code 1 if something differs.")
     ] = False,

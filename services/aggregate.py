@@ -55,13 +55,18 @@ class Resource(Protocol):
 State = TypeVar("State", bound=Resource)
 
 
+async def _as_decided(_: AsyncConnection, events: Sequence[Message]) -> Sequence[Message]:
+    return events
+
+
 @dataclass(frozen=True)
 class Aggregate(Generic[State]):
     """One kind of aggregate.
 
     category: stream category, for example "rectification.problem"; blank: the state before the first
     event, its name set; evolve: pure; events: all that it folds, newest versions only; project: writes
-    what queries need of the state, and of nothing else, in the append's transaction.
+    what queries need of the state, and of nothing else, in the append's transaction; stamp: completes
+    events with what only that transaction can give, for example serial numbers without gaps.
     """
 
     category: str
@@ -71,6 +76,9 @@ class Aggregate(Generic[State]):
     project: Callable[[AsyncConnection, State], Awaitable[None]]
     # The UUID of a resource name; that of a calendar, say, is not in the name itself.
     key: Callable[[str], UUID] = lambda name: UUID(name.rpartition("/")[2])
+    stamp: Callable[[AsyncConnection, Sequence[Message]], Awaitable[Sequence[Message]]] = (
+        _as_decided
+    )
 
     def stream(self, name: str) -> str:
         """The stream of the resource `name`."""
@@ -187,9 +195,11 @@ class Commands(Generic[State]):
             raise not_found("bihuan.dev/" + type(state).__name__, name)
         if _etag(command) not in ("", state.etag):
             raise _conflict(name, state.etag)
-        events = await self._sealed(conn, decide(state), state)
-        if not events:
+        decided = decide(state)
+        if not decided:
             return state
+        sealed = await self._sealed(conn, decided, state)
+        events = await self._aggregate.stamp(conn, sealed)
         stream = self._aggregate.stream(name)
         version = await self._store.append(
             conn,

@@ -11,6 +11,12 @@ from bihuan.calendar.v1 import calendar_service_pb2, calendar_service_pb2_grpc
 from bihuan.evidence.v1 import evidence_service_pb2, evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2, feed_service_pb2_grpc
 from bihuan.notification.v1 import notice_pb2, notice_pb2_grpc
+from bihuan.penalty.v1 import (
+    payment_service_pb2,
+    payment_service_pb2_grpc,
+    penalty_case_service_pb2,
+    penalty_case_service_pb2_grpc,
+)
 from bihuan.privacy.v1 import privacy_service_pb2, privacy_service_pb2_grpc
 from bihuan.rectification.v1 import problem_service_pb2, problem_service_pb2_grpc
 from eventstore import EventStore, engine_for, is_unavailable
@@ -29,13 +35,15 @@ from services.evidence.service import MOST_SECONDS, EvidenceService
 from services.feed.service import FeedService
 from services.health import watch
 from services.notification.service import NotificationService
+from services.penalty.service import CaseDesk, PaymentService, PenaltyCaseService
 from services.privacy.service import PrivacyService
 from services.rectification.service import ProblemService
 from services.vault import Vault
 
 HERE = Path(__file__).parent
 MIGRATIONS = tuple(
-    HERE / name / "migrations" for name in ("calendar", "rectification", "notification", "privacy")
+    HERE / name / "migrations"
+    for name in ("calendar", "rectification", "penalty", "notification", "privacy")
 )
 GRACE_SECONDS = 10.0
 log = logging.getLogger(__name__)
@@ -74,7 +82,15 @@ async def serve(options: ServeOptions, ready: Callable[[int], None], stop: async
     await migrate(options.database_url)
     stores = {
         domain: EventStore(engine_for(options.database_url, f"bihuan_{domain}"))
-        for domain in ("rectification", "notification", "calendar", "privacy", "reader", "writer")
+        for domain in (
+            "rectification",
+            "penalty",
+            "notification",
+            "calendar",
+            "privacy",
+            "reader",
+            "writer",
+        )
     }
     try:
         shelf = CalendarShelf(stores["calendar"], RuleBook.load(options.rules_dir))
@@ -125,11 +141,22 @@ def _services(
 ) -> list[Service]:
     clock = Clock.parse(options.clock)
     files = EvidenceFiles(options.evidence_url, options.evidence_most_bytes)
+    desk = CaseDesk(stores["penalty"], shelf, files, clock, vault)
     return [
         Service(
             ProblemService(stores["rectification"], shelf, files, clock, vault),
             problem_service_pb2_grpc.add_ProblemServiceServicer_to_server,
             problem_service_pb2.DESCRIPTOR.services_by_name["ProblemService"],
+        ),
+        Service(
+            PenaltyCaseService(desk),
+            penalty_case_service_pb2_grpc.add_PenaltyCaseServiceServicer_to_server,
+            penalty_case_service_pb2.DESCRIPTOR.services_by_name["PenaltyCaseService"],
+        ),
+        Service(
+            PaymentService(desk),
+            payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
+            payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"],
         ),
         Service(
             NotificationService(stores["notification"], clock),

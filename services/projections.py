@@ -8,6 +8,9 @@ from sqlalchemy import Table
 from services.aggregate import Aggregate
 from services.notification import service as notification
 from services.notification import views as notification_views
+from services.penalty import numbers as penalty_numbers
+from services.penalty import service as penalty
+from services.penalty import views as penalty_views
 from services.rectification import service as rectification
 from services.rectification import views as rectification_views
 
@@ -22,5 +25,6 @@ class Projection:
 
 PROJECTIONS = {
     "notification": Projection((notification.NOTICE,), (notification_views.NOTICE,)),
+    "penalty": Projection((penalty.CASE,), (penalty_views.CASE, penalty_numbers.DOCUMENT_NUMBER)),
     "rectification": Projection((rectification.PROBLEM,), (rectification_views.PROBLEM,)),
 }

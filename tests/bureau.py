@@ -15,6 +15,7 @@ from bihuan.evidence.v1 import evidence_service_pb2 as evidence_pb
 from bihuan.evidence.v1 import evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2_grpc
 from bihuan.notification.v1 import notice_pb2_grpc
+from bihuan.penalty.v1 import payment_service_pb2_grpc, penalty_case_service_pb2_grpc
 from bihuan.privacy.v1 import privacy_service_pb2_grpc
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
@@ -35,6 +36,8 @@ class Client:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self.problems = problem_service_pb2_grpc.ProblemServiceStub(channel)
+        self.penalties = penalty_case_service_pb2_grpc.PenaltyCaseServiceStub(channel)
+        self.payments = payment_service_pb2_grpc.PaymentServiceStub(channel)
         self.notices = notice_pb2_grpc.NotificationServiceStub(channel)
         self.evidence = evidence_service_pb2_grpc.EvidenceServiceStub(channel)
         self.calendars = calendar_service_pb2_grpc.CalendarServiceStub(channel)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import date
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from services.notification.service import NOTICE
 from services.projections import PROJECTIONS
 from services.rebuild import Rebuilt, WritersBusy, rebuild
 from tests.bureau import Bureau, report
+from tests.services import penalties
 from tests.services.calls import rid
 from tests.services.cases import rectifying, submission, verification
 
@@ -26,9 +28,8 @@ SERVICES = sorted(PROJECTIONS)
 Run = Callable[..., Awaitable[Rebuilt]]
 
 ROWS = {
-    service: f"SELECT * FROM {table.fullname} ORDER BY id"
+    service: f"SELECT * FROM {projection.tables[0].fullname} ORDER BY id"
     for service, projection in PROJECTIONS.items()
-    for table in projection.tables
 }
 # What a live table is to everybody else: its identity, indexes, rights and revision.
 IDENTITY = """
@@ -56,7 +57,7 @@ async def run(database_url: str) -> AsyncIterator[Run]:
 
 @pytest.fixture
 async def filled(open_bureau: Bureau) -> Bureau:
-    """A bureau with problems at several stages, and notices read and unread."""
+    """A bureau with problems at several stages, notices read and unread, and clues of violations."""
     await open_bureau.client("reporter").problems.ReportProblem(report())
     problem = await rectifying(open_bureau)
     enterprise = open_bureau.enterprise()
@@ -66,6 +67,9 @@ async def filled(open_bureau: Bureau) -> Bureau:
     await notify(open_bureau)
     read = notice_pb2.ReadNoticeRequest(request_id=rid(), name=first.name)
     await enterprise.notices.ReadNotice(read)
+    for _ in range(2):
+        clue = penalties.of(penalties.clue(date(2026, 9, 7)), "")
+        await open_bureau.client("officer").penalties.RegisterClue(clue)
     return open_bureau
 
 

@@ -1,0 +1,47 @@
+"""What a party gets to see of its case: all that was told or asked of it, nothing of how it came about.
+
+Callers that belong to no enterprise see everything their role reads.
+"""
+
+from bihuan.penalty.v1 import penalty_case_pb2 as pb
+from rpc.errors import not_found
+from rpc.identity import current_identity
+
+# Evidence is told by title in the notice; files may name whoever complained.
+INTERNAL = (
+    "evidence",
+    "investigation",
+    "legal_reviews",
+    "discussions",
+    "officer",
+    "extensions",
+)
+
+
+def knows(case: pb.PenaltyCase) -> bool:
+    """Whether its party knows of it: from the notice on."""
+    return case.HasField("notice_serve_date")
+
+
+def shown(case: pb.PenaltyCase) -> pb.PenaltyCase:
+    """The case as the caller may see it; NOT_FOUND if not at all, as if it never was."""
+    identity = current_identity()
+    if not identity.enterprise:
+        return case
+    if identity.enterprise != case.respondent.uscc or not knows(case):
+        raise not_found("bihuan.dev/PenaltyCase", case.name)
+    seen = pb.PenaltyCase()
+    seen.CopyFrom(case)
+    for field in INTERNAL:
+        seen.ClearField(field)  # type: ignore[arg-type]
+    if seen.origin.kind != pb.Origin.KIND_DAILY_PENALTY:
+        seen.ClearField("origin")
+    if seen.HasField("decision"):
+        seen.decision.decider = ""
+    for statement in seen.statements:
+        statement.considered_by = ""
+    for application in seen.applications:
+        application.decider = ""
+    for reinspection in seen.reinspections:
+        del reinspection.evidence[:]
+    return seen
