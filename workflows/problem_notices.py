@@ -13,7 +13,7 @@ from bihuan.notification.v1 import notice_pb2 as nb
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
-from workflows.problem_state import day_text
+from workflows.operator_view import day_text
 
 SUPERVISOR = "desks/supervisor"
 DESKS = {

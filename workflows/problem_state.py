@@ -4,19 +4,15 @@ from collections.abc import Sequence
 from datetime import UTC, timedelta
 
 from google.protobuf.message import Message
-from google.type.date_pb2 import Date
 from temporalio import workflow
 
-from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding as Standing
 from bihuan.types.v1.deadline_pb2 import Deadline
-from rules.clock import legal_date
-from services.events import read
 from workflows import search_attributes as sa
-from workflows.alarms import DUE, ESCALATE, REMIND, Alarm
+from workflows.operator_view import day_text, troubles
 
 SECOND = timedelta(seconds=1)
 STAGES = {
@@ -55,21 +51,8 @@ EVENTS: tuple[type[Message], ...] = (
 )
 
 
-def payloads(event: Event) -> tuple[Message, ...]:
-    """What the event says, as messages of today; nothing if the relay could not deliver that, only that
-    there was one. UnknownEvent for one this loop does not know.
-    """
-    if not event.HasField("payload"):
-        return ()
-    carried, at = event.payload, (event.stream, event.version, event.position)
-    return read(carried.TypeName(), carried.value, *at, known=EVENTS)
-
-
-def fold(loop: Loop, version: int, messages: Sequence[Message]) -> None:
-    """Take the event of this version into `loop`, in place, unless it knows better already."""
-    if not messages or version <= loop.version:
-        return
-    loop.version = version
+def fold(loop: Loop, messages: Sequence[Message]) -> None:
+    """Take an event into `loop`, in place."""
     for message in messages:
         _fold(loop, message)
 
@@ -200,30 +183,4 @@ def details(loop: Loop) -> str:
     if loop.escalation.level:
         lines.append(f"- 升级处置：第 {loop.escalation.level} 级 {loop.escalation.measure}")
     lines.append(f"- 提醒 {loop.reminder_count} 次，升级 {loop.escalation_count} 次")
-    return "\n".join([*lines, *_troubles(loop)])
-
-
-def _troubles(loop: Loop) -> list[str]:
-    """What an operator should look into."""
-    lines = [
-        f"- **服务未认可期限届满** `{each.alarm}`：已报 {each.attempts} 次，"
-        f"{each.not_before.ToDatetime(UTC):%Y-%m-%d %H:%M:%S} UTC 后再报"
-        for each in loop.put_off
-    ]
-    if loop.undelivered_notices:
-        lines.append(f"- **{loop.undelivered_notices} 份通知被拒收**，原因见失败的 send_notice")
-    return lines
-
-
-def day_text(day: Date) -> str:
-    """A day as a person writes it."""
-    return f"{day.year}年{day.month}月{day.day}日"
-
-
-def alarm_summary(loop: Loop, alarm: Alarm) -> str:
-    """What a timer waits for, in a line."""
-    what = {REMIND: "提醒", DUE: "到期", ESCALATE: "升级"}[alarm.kind]
-    again = "再报" if any(each.alarm == alarm.key for each in loop.put_off) else ""
-    step = pb.Step.Name(loop.next_step.step).removeprefix("STEP_").lower()
-    party = PARTIES[loop.next_step.party]
-    return f"{again}{what} {step}（{party}）{legal_date(alarm.at)}"
+    return "\n".join([*lines, *troubles(loop)])

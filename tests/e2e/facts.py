@@ -9,6 +9,7 @@ from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop
 from ops.scenario import ACKNOWLEDGE, Case, Step
 from workflows import problem_notices, problem_state
+from workflows.case_loop import payloads
 
 EVENTS = {
     "ReportProblem": "ProblemReported",
@@ -67,11 +68,11 @@ def _check_notices(sent: Sequence[Event], problems: Sequence[Sequence[Event]]) -
         loop = ProblemLoop(problem=f"problems/{recorded[0].correlation_id}")
         rungs: Counter[tuple[int, int]] = Counter()
         for event in recorded:
-            [message] = problem_state.payloads(event)
+            [message] = payloads(event, problem_state.EVENTS)
             if isinstance(message, ev.DeadlineMissed):
                 open_ = {id_ for day in loop.next_step.open_deadlines for id_ in day.deadline_ids}
                 assert set(message.deadline_ids) <= open_, f"missed twice: {event}"
-            problem_state.fold(loop, event.version, [message])
+            problem_state.fold(loop, [message])
             if isinstance(message, ev.ProblemEscalated):
                 rungs[loop.round, message.escalation.level] += 1
             drafts = problem_notices.on_event(loop, message)

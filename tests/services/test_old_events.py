@@ -28,6 +28,7 @@ from tests.services.cases import verification
 from tests.services.laboratory import NAME, SAMPLE, v3
 from workflows import problem_state
 from workflows.activities import Activities
+from workflows.case_loop import payloads
 from workflows.routes import route
 
 # As the builds of their time wrote them; to be changed by nobody.
@@ -133,7 +134,10 @@ def test_neither_relay_nor_loop_skips_an_event_that_it_does_not_know(type_name: 
         version=3,
         payload=AnyMessage(type_url=f"type.googleapis.com/{type_name}"),
     )
-    for reader in (problem_state.payloads, lambda event: route(event, "")):
+    for reader in (
+        lambda event: payloads(event, problem_state.EVENTS),
+        lambda event: route(event, ""),
+    ):
         with pytest.raises(UnknownEvent, match="at position 17: upgrade it"):
             reader(event)
 
