@@ -15,10 +15,13 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
 from bihuan.notification.v1 import notice_pb2, notice_pb2_grpc
+from bihuan.penalty.v1 import penalty_case_service_pb2, penalty_case_service_pb2_grpc
+from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyStanding
 from bihuan.rectification.v1 import problem_pb2, problem_service_pb2, problem_service_pb2_grpc
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding
 from rpc.causation import caused_by
 from rpc.client import status_of
+from workflows.penalty_state import known_of
 from workflows.problem_state import trim
 
 Answer = TypeVar("Answer")
@@ -51,6 +54,7 @@ STANDING = FieldMask(
         "escalation",
     ]
 )
+KNOWN = FieldMask(paths=["name", "etag", "respondent", "violation", "standing", "officer", "plans"])
 # Once the service is upgraded, the same call succeeds: the loop waits for that.
 MENDED_BY_UPGRADE = frozenset({"UNKNOWN_EVENT"})
 
@@ -91,6 +95,7 @@ class Activities:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._problems = problem_service_pb2_grpc.ProblemServiceStub(channel)
+        self._cases = penalty_case_service_pb2_grpc.PenaltyCaseServiceStub(channel)
         self._notices = notice_pb2_grpc.NotificationServiceStub(channel)
 
     def all(self) -> list[Callable[..., Awaitable[object]]]:
@@ -101,6 +106,10 @@ class Activities:
             self.expire_deadline,
             self.list_counted,
             self.recount,
+            self.get_penalty_case,
+            self.expire_penalty_deadline,
+            self.list_counted_penalty_cases,
+            self.recount_penalty_case,
         ]
 
     @activity.defn
@@ -137,6 +146,38 @@ class Activities:
     ) -> ProblemStanding:
         """Has a problem's deadlines counted again by a calendar published since."""
         return standing(await _call(lambda: self._problems.RecountDeadlines(request), cause))
+
+    @activity.defn
+    async def get_penalty_case(
+        self, request: penalty_case_service_pb2.GetCaseRequest, plan: int
+    ) -> PenaltyStanding:
+        """Where a penalty case stands, for the loop of that plan, or of the case if it is 0."""
+        request.read_mask.CopyFrom(KNOWN)
+        return known_of(await _call(lambda: self._cases.GetCase(request), ""), plan)
+
+    @activity.defn
+    async def expire_penalty_deadline(
+        self, request: penalty_case_service_pb2.ExpireDeadlineRequest, plan: int, cause: str
+    ) -> PenaltyStanding:
+        """Tells the service that a deadline's time has come; the service decides what that means."""
+        return known_of(await _call(lambda: self._cases.ExpireDeadline(request), cause), plan)
+
+    @activity.defn
+    async def list_counted_penalty_cases(
+        self, request: penalty_case_service_pb2.ListCasesRequest
+    ) -> RecountPage:
+        """A page of names of penalty cases, as those with deadlines counted into a year."""
+        request.read_mask.CopyFrom(FieldMask(paths=["name"]))
+        page = await _call(lambda: self._cases.ListCases(request), "")
+        names = [case.name for case in page.cases]
+        return RecountPage(penalty_cases=names, next_page_token=page.next_page_token)
+
+    @activity.defn
+    async def recount_penalty_case(
+        self, request: penalty_case_service_pb2.RecountDeadlinesRequest, cause: str
+    ) -> PenaltyStanding:
+        """Has a penalty case's deadlines counted again by a calendar published since."""
+        return known_of(await _call(lambda: self._cases.RecountDeadlines(request), cause), 0)
 
 
 async def _call(send: Callable[[], Awaitable[Answer]], cause: str) -> Answer:

@@ -9,11 +9,9 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 
 with workflow.unsafe.imports_passed_through():
     from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
-    from bihuan.rectification.v1.problem_service_pb2 import (
-        ListProblemsRequest,
-        ProblemFilter,
-        RecountDeadlinesRequest,
-    )
+    from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
+    from bihuan.penalty.v1 import penalty_case_service_pb2 as penalty
+    from bihuan.rectification.v1 import problem_service_pb2 as rectification
     from workflows.activities import Activities, request_id
 
 CALL = timedelta(seconds=15)
@@ -25,47 +23,88 @@ PAGE = 50
 class CalendarRecount:
     """Has every open deadline that the year touches counted again, and every provisional one.
 
-    Its id is `calendar-recount/<event id>`.
+    First those of problems, then those of penalty cases. Its id is `calendar-recount/<event id>`.
     """
 
     @workflow.run
     async def run(self, recount: Recount) -> Recount:
         """Page by page; carries on as new so that a long list makes no long history."""
-        page = await workflow.execute_activity_method(
-            Activities.list_counted,
-            ListProblemsRequest(
-                page_size=PAGE,
-                page_token=recount.page_token,
-                filter=ProblemFilter(counted_into_year=recount.year),
-            ),
-            start_to_close_timeout=CALL,
-            retry_policy=RETRY,
-            summary=f"列出涉及{recount.year}年的期限",
+        page = await (_cases(recount) if recount.problems_done else _problems(recount))
+        await asyncio.gather(
+            *(self._recount(recount, _of_problem(recount, name)) for name in page.problems),
+            *(self._recount(recount, _of_case(recount, name)) for name in page.penalty_cases),
         )
-        await asyncio.gather(*(self._recount(recount, problem) for problem in page.problems))
         recount.page_token = page.next_page_token
-        if recount.page_token:
-            workflow.continue_as_new(recount)
-        return recount
+        if not recount.page_token and recount.problems_done:
+            return recount
+        recount.problems_done |= not recount.page_token
+        workflow.continue_as_new(recount)
+        return None
 
-    async def _recount(self, recount: Recount, problem: str) -> None:
-        request = RecountDeadlinesRequest(
-            request_id=request_id(f"calendar-recount/{recount.event_id}", problem),
-            name=problem,
-            calendar_year=recount.year,
-        )
+    async def _recount(
+        self,
+        recount: Recount,
+        request: rectification.RecountDeadlinesRequest | penalty.RecountDeadlinesRequest,
+    ) -> None:
+        problem = isinstance(request, rectification.RecountDeadlinesRequest)
         try:
             await workflow.execute_activity_method(
-                Activities.recount,
+                Activities.recount if problem else Activities.recount_penalty_case,
                 args=[request, recount.event_id],
                 start_to_close_timeout=CALL,
                 retry_policy=RETRY,
-                summary=f"重算期限 {problem}",
+                summary=f"重算期限 {request.name}",
             )
             recount.recounted_count += 1
         except ActivityError as error:
             if is_cancelled_exception(error):
                 raise
-            # One problem must not keep the others from being counted again.
-            recount.refused.append(problem)
+            # One that is refused must not keep the others from being counted again.
+            recount.refused.append(request.name)
             workflow.set_current_details(f"### 未能重算\n{', '.join(recount.refused)}")
+
+
+async def _problems(recount: Recount) -> RecountPage:
+    page: RecountPage = await workflow.execute_activity_method(
+        Activities.list_counted,
+        rectification.ListProblemsRequest(
+            page_size=PAGE,
+            page_token=recount.page_token,
+            filter=rectification.ProblemFilter(counted_into_year=recount.year),
+        ),
+        start_to_close_timeout=CALL,
+        retry_policy=RETRY,
+        summary=f"列出涉及{recount.year}年的期限",
+    )
+    return page
+
+
+async def _cases(recount: Recount) -> RecountPage:
+    page: RecountPage = await workflow.execute_activity_method(
+        Activities.list_counted_penalty_cases,
+        penalty.ListCasesRequest(
+            page_size=PAGE,
+            page_token=recount.page_token,
+            filter=penalty.CaseFilter(counted_year=recount.year),
+        ),
+        start_to_close_timeout=CALL,
+        retry_policy=RETRY,
+        summary=f"列出涉及{recount.year}年的处罚案件期限",
+    )
+    return page
+
+
+def _of_problem(recount: Recount, name: str) -> rectification.RecountDeadlinesRequest:
+    return rectification.RecountDeadlinesRequest(
+        request_id=_request_id(recount, name), name=name, calendar_year=recount.year
+    )
+
+
+def _of_case(recount: Recount, name: str) -> penalty.RecountDeadlinesRequest:
+    return penalty.RecountDeadlinesRequest(
+        request_id=_request_id(recount, name), name=name, calendar_year=recount.year
+    )
+
+
+def _request_id(recount: Recount, name: str) -> str:
+    return request_id(f"calendar-recount/{recount.event_id}", name)

@@ -29,3 +29,8 @@ def troubles(loop: Troubled) -> list[str]:
 def day_text(day: Date) -> str:
     """A day as a person writes it."""
     return f"{day.year}年{day.month}月{day.day}日"
+
+
+def yuan(fen: int) -> str:
+    """An amount as a person writes it, in yuan."""
+    return f"{fen // 100:,}.{fen % 100:02}"

@@ -17,7 +17,7 @@ from bihuan.feed.v1.feed_service_pb2 import Event
 from eventstore import EventStore, Filter, RecordedEvent, Subscription, open_store
 from rpc.telemetry import context_from, current_traceparent
 from services.events import UnknownEvent
-from workflows.routes import CATEGORIES, Route, parked, route
+from workflows.routes import CATEGORIES, Route, parked, routes
 from workflows.temporal_client import TASK_QUEUE, connect
 
 log = logging.getLogger(__name__)
@@ -69,16 +69,17 @@ class Relay:
             await self.deliver(event)
 
     async def deliver(self, recorded: RecordedEvent) -> None:
-        """Deliver one event, however long Temporal is away; what it refuses for good is parked.
+        """Deliver one event to each of its loops, however long Temporal is away; what it refuses for good is
+        parked.
 
         An event of a type that this build does not know waits for another build: order is kept.
         """
-        event, attempt = _event(recorded), 0
+        event, attempt, delivered = _event(recorded), 0, set[str]()
         while True:
             try:
                 with _trace_of(recorded):
                     event.traceparent = current_traceparent()
-                    await self._deliver(event)
+                    await self._deliver(event, delivered)
                 return
             except (RPCError, UnknownEvent) as error:
                 delay = RETRY_SECONDS[min(attempt, len(RETRY_SECONDS) - 1)]
@@ -88,12 +89,17 @@ class Relay:
                 attempt += 1
                 await asyncio.sleep(delay)
 
-    async def _deliver(self, event: Event) -> None:
+    async def _deliver(self, event: Event, delivered: set[str]) -> None:
+        """`delivered` grows by the ids of the workflows that have it: no attempt sends it again."""
         try:
-            if to := route(event, self._clock):
-                await self._deliver_or_park(to, event)
+            wanted = routes(event, self._clock)
         except DecodeError as error:
             await self._park(event, f"its payload cannot be read: {error}")
+            return
+        for to in wanted:
+            if to.workflow_id not in delivered:
+                await self._deliver_or_park(to, event)
+                delivered.add(to.workflow_id)
 
     async def _deliver_or_park(self, to: Route, event: Event) -> None:
         try:

@@ -11,9 +11,13 @@ from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
 from bihuan.calendar.v1.calendar_service_pb2 import CalendarPublished
 from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.feed.v1.undelivered_event_pb2 import UndeliveredEvent as Undelivered
+from bihuan.penalty.v1 import events_pb2 as penalty_ev
+from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyLoop
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from services.events import read
+from workflows import penalty_state
+from workflows.operator_view import yuan
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,13 @@ class Route:
     reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE
 
 
-def route(event: Event, clock: str) -> Route | None:
-    """The route of `event`, or None if no loop wants it. `clock` is rules.Clock as text.
+def routes(event: Event, clock: str) -> Sequence[Route]:
+    """Where `event` goes: to each loop that wants it, in this order. `clock` is rules.Clock as text.
 
     Raises UnknownEvent, and DecodeError if the payload is not what its type says.
     """
     to = CATEGORIES.get(event.stream.partition("-")[0])
-    return to(event, _messages(event), clock) if to else None
+    return to(event, _messages(event), clock) if to else ()
 
 
 def parked(event: Event, reason: str) -> Route:
@@ -53,7 +57,7 @@ def parked(event: Event, reason: str) -> Route:
     )
 
 
-def _problem(event: Event, messages: Sequence[Message], clock: str) -> Route:
+def _problem(event: Event, messages: Sequence[Message], clock: str) -> Sequence[Route]:
     problem = event.stream.removeprefix("rectification.problem-")
     loop = Loop(problem=f"problems/{problem}", clock=clock)
     # A loop that was ended from outside is taken up again; one that came to its end is not, until the
@@ -65,20 +69,55 @@ def _problem(event: Event, messages: Sequence[Message], clock: str) -> Route:
                 summary = f"{message.enterprise.display_name}：{message.title}"
             case ev.ProblemReopened():
                 summary, reuse = "重新整改", WorkflowIDReusePolicy.ALLOW_DUPLICATE
-    return Route(f"problem-loop/{problem}", "ProblemLoop", loop, summary, "event", reuse)
+    return [Route(f"problem-loop/{problem}", "ProblemLoop", loop, summary, "event", reuse)]
 
 
-def _calendar(event: Event, messages: Sequence[Message], _: str) -> Route | None:
-    published = [message for message in messages if isinstance(message, CalendarPublished)]
-    if not published:
-        return None
-    year = published[0].year
-    return Route(
-        f"calendar-recount/{event.id}",
-        "CalendarRecount",
-        Recount(year=year, event_id=event.id),
-        f"{year}年节假日安排公布，重算期限",
-    )
+def _penalty(event: Event, messages: Sequence[Message], clock: str) -> Sequence[Route]:
+    """To the loop of the case, and to the loops of the plans that it concerns."""
+    case = event.stream.removeprefix("penalty.case-")
+    to = [_penalty_case(case, messages, clock)]
+    for message in messages:
+        for number in sorted(penalty_state.plan_numbers_of(message)):
+            to.append(_plan(case, number, message, clock))
+    return to
+
+
+def _penalty_case(case: str, messages: Sequence[Message], clock: str) -> Route:
+    loop = PenaltyLoop(case=f"penaltyCases/{case}", clock=clock)
+    summary, reuse = f"续办 {loop.case}", WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+    for message in messages:
+        match message:
+            case penalty_ev.ClueRegistered():
+                whose = message.respondent.display_name or "自然人"
+                summary = f"{whose}：{message.violation.summary}"
+            case penalty_ev.RemedyAccepted():
+                # It may open a closed case again.
+                summary, reuse = "复议或者诉讼受理", WorkflowIDReusePolicy.ALLOW_DUPLICATE
+    return Route(f"penalty-case/{case}", "PenaltyCaseLoop", loop, summary, "event", reuse)
+
+
+def _plan(case: str, number: int, message: Message, clock: str) -> Route:
+    loop = PenaltyLoop(case=f"penaltyCases/{case}", plan_number=number, clock=clock)
+    summary = f"续办第{number}号缴款方案 {loop.case}"
+    if isinstance(message, penalty_ev.PlanGranted) and message.plan.number == number:
+        total = sum(each.amount_fen for each in message.plan.instalments)
+        summary = f"第{number}号缴款方案：{len(message.plan.instalments)}期，{yuan(total)}元"
+    reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+    workflow_id = f"payment-plan/{case}/{number}"
+    return Route(workflow_id, "InstalmentPlanLoop", loop, summary, "event", reuse)
+
+
+def _calendar(event: Event, messages: Sequence[Message], _: str) -> Sequence[Route]:
+    return [
+        Route(
+            f"calendar-recount/{event.id}",
+            "CalendarRecount",
+            Recount(year=message.year, event_id=event.id),
+            f"{message.year}年节假日安排公布，重算期限",
+        )
+        for message in messages
+        if isinstance(message, CalendarPublished)
+    ]
 
 
 def _messages(event: Event) -> tuple[Message, ...]:
@@ -86,7 +125,8 @@ def _messages(event: Event) -> tuple[Message, ...]:
     return read(carried.TypeName(), carried.value, event.stream, event.version, event.position)
 
 
-CATEGORIES: Mapping[str, Callable[[Event, Sequence[Message], str], Route | None]] = {
+CATEGORIES: Mapping[str, Callable[[Event, Sequence[Message], str], Sequence[Route]]] = {
     "rectification.problem": _problem,
+    "penalty.case": _penalty,
     "calendar.year": _calendar,
 }

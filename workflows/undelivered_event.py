@@ -19,7 +19,8 @@ with workflow.unsafe.imports_passed_through():
 
 CALL = timedelta(seconds=15)
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
-PROBLEM = "rectification.problem-"
+# What a stream is about, as a resource name.
+RESOURCES = {"rectification.problem": "problems", "penalty.case": "penaltyCases"}
 
 
 @workflow.defn
@@ -48,14 +49,14 @@ class UndeliveredEvent:
 
     async def _tell(self) -> None:
         event, workflow_id = self._event, workflow.info().workflow_id
-        about = event.stream.removeprefix(PROBLEM)
+        category, _, about = event.stream.partition("-")
         request = nb.SendNoticeRequest(
             request_id=request_id(workflow_id, "supervisor"),
             recipient=SUPERVISOR,
             kind=nb.NOTICE_KIND_TASK,
             title=f"事件未能送达流程：{event.type.rpartition('.')[2]}"[:200],
             body=f"{details(event)}\n\n处理后向流程 {workflow_id} 发送信号 resolve。"[:4000],
-            subject=f"problems/{about}" if event.stream.startswith(PROBLEM) else "",
+            subject=f"{RESOURCES[category]}/{about}" if category in RESOURCES else "",
         )
         try:
             await workflow.execute_activity_method(

@@ -11,11 +11,19 @@ from temporalio.worker import Worker
 from rpc.client import connect as connect_services
 from workflows.activities import Activities
 from workflows.calendar_recount import CalendarRecount
+from workflows.instalment_loop import InstalmentPlanLoop
+from workflows.penalty_loop import PenaltyCaseLoop
 from workflows.problem_loop import ProblemLoop
 from workflows.temporal_client import TASK_QUEUE, connect
 from workflows.undelivered_event import UndeliveredEvent
 
-WORKFLOWS = [ProblemLoop, CalendarRecount, UndeliveredEvent]
+WORKFLOWS = [
+    ProblemLoop,
+    PenaltyCaseLoop,
+    InstalmentPlanLoop,
+    CalendarRecount,
+    UndeliveredEvent,
+]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from temporalio.exceptions import ApplicationError
 
 from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.notification.v1 import notice_pb2
+from bihuan.penalty.v1 import events_pb2 as penalty_events_pb2
 from bihuan.rectification.v1 import events_pb2
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1.problem_service_pb2 import ExpireDeadlineRequest
@@ -26,10 +27,10 @@ from tests.services import laboratory
 from tests.services.calls import refused, rid
 from tests.services.cases import verification
 from tests.services.laboratory import NAME, SAMPLE, v3
-from workflows import problem_state
+from workflows import penalty_state, problem_state
 from workflows.activities import Activities
 from workflows.case_loop import payloads
-from workflows.routes import route
+from workflows.routes import routes
 
 # As the builds of their time wrote them; to be changed by nobody.
 V1_ANALYSED = "0a2c73616d706c65732f30313937633664322d303030302d373030302d383030302d303030303030303030303031120b434f44203332206d672f4c"  # noqa: E501
@@ -136,7 +137,7 @@ def test_neither_relay_nor_loop_skips_an_event_that_it_does_not_know(type_name: 
     )
     for reader in (
         lambda event: payloads(event, problem_state.EVENTS),
-        lambda event: route(event, ""),
+        lambda event: routes(event, ""),
     ):
         with pytest.raises(UnknownEvent, match="at position 17: upgrade it"):
             reader(event)
@@ -146,6 +147,9 @@ def test_every_event_that_is_defined_is_folded_by_its_service_and_its_loop() -> 
     problems = _defined(events_pb2)
     assert set(get_args(rectification.Event)) == problems
     assert set(problem_state.EVENTS) == problems
+    assert set(penalty_state.EVENTS) == _defined(penalty_events_pb2) - {
+        penalty_events_pb2.Occurrence
+    }
     assert {e.DESCRIPTOR.full_name for e in get_args(notification.Event)} == {
         f"bihuan.notification.v1.{name}"
         for name in notice_pb2.DESCRIPTOR.message_types_by_name

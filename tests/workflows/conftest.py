@@ -10,6 +10,7 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from tests.workflows.penalty_town import PenaltyTown, penalty_town
 from tests.workflows.relayed import Relayed, relayed_by
 from tests.workflows.town import Town, town
 from workflows.search_attributes import KEYS, SEARCH_ATTRIBUTES
@@ -54,6 +55,12 @@ async def server() -> AsyncIterator[Client]:
 @pytest.fixture
 async def place(skipping: WorkflowEnvironment) -> AsyncIterator[Town]:
     async with town(skipping) as open_:
+        yield open_
+
+
+@pytest.fixture
+async def court(skipping: WorkflowEnvironment) -> AsyncIterator[PenaltyTown]:
+    async with penalty_town(skipping) as open_:
         yield open_
 
 

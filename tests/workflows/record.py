@@ -12,11 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.client import WorkflowHandle
 
+from tests.workflows.penalty_town import PenaltyTown
 from tests.workflows.town import Town
 
 HERE = Path(__file__).parent
 HISTORIES = HERE / "histories"
+# Modules under workflows/ whose scenarios are in a test module named after them.
+LOOPS = ("problem_loop", "penalty_loop", "instalment_loop")
 # What would tell the machine, the process or the very build that ran it.
 WHO = frozenset({"identity", "workerId", "binaryChecksum", "buildId", "stackTrace"})
 PLACES = (socket.gethostname(), sys.prefix, str(HERE.parents[1]), "/home/", "/root/")
@@ -24,25 +28,44 @@ PLACES = (socket.gethostname(), sys.prefix, str(HERE.parents[1]), "/home/", "/ro
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leaves the scenarios that have no history yet."""
-    items[:] = [item for item in items if not path(item).exists()]
+    items[:] = [item for item in items if not recorded(item)]
 
 
-def path(scenario: pytest.Item) -> Path:
-    return HISTORIES / f"{scenario.name.removeprefix('test_')}.json"
+def recorded(scenario: pytest.Item) -> list[Path]:
+    """The histories of a scenario, one a loop."""
+    return sorted(folder(scenario).glob(f"{stem(scenario)}*.json"))
+
+
+def folder(scenario: pytest.Item) -> Path:
+    return HISTORIES / scenario.path.stem.removeprefix("test_")
+
+
+def stem(scenario: pytest.Item) -> str:
+    return scenario.name.removeprefix("test_")
 
 
 @pytest.fixture(autouse=True)
-async def recording(request: pytest.FixtureRequest, place: Town) -> AsyncIterator[None]:
-    """Writes down the history of the test's loop when the test is done, unless one has failed."""
+async def recording(
+    request: pytest.FixtureRequest, place: Town, court: PenaltyTown
+) -> AsyncIterator[None]:
+    """Writes down the histories of the test's loops when the test is done, unless one has failed."""
     yield
     if request.session.testsfailed:
         return
-    assert place.handle
-    history = (await place.handle.fetch_history()).to_json_dict()
+    loops = {"": place.handle} if place.handle else court.loops(folder(request.node).name)
+    for suffix, handle in loops.items():
+        path = folder(request.node) / f"{stem(request.node)}{suffix}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(await text_of(handle), "utf-8")
+
+
+async def text_of(handle: WorkflowHandle[Any, Any]) -> str:
+    """The history of a loop, an event a line."""
+    history = (await handle.fetch_history()).to_json_dict()
     lines = [json.dumps(scrubbed(event), separators=(",", ":")) for event in history["events"]]
     text = '{"events":[\n' + ",\n".join(lines) + "\n]}\n"
     assert not any(place in text for place in PLACES)
-    path(request.node).write_text(text, "utf-8")
+    return text
 
 
 def scrubbed(value: Any) -> Any:
@@ -57,4 +80,5 @@ def scrubbed(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(pytest.main([str(HERE / "test_problem_loop.py"), "-p", "tests.workflows.record"]))
+    scenarios = [str(HERE / f"test_{loop}.py") for loop in LOOPS]
+    sys.exit(pytest.main([*scenarios, "-p", "tests.workflows.record", "-n0"]))

@@ -1,5 +1,6 @@
 """The loop that has deadlines counted again when a calendar is published, page by page."""
 
+from itertools import chain
 from uuid import uuid4
 
 import pytest
@@ -10,58 +11,107 @@ from temporalio.worker import Worker
 
 from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
 from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
+from bihuan.penalty.v1 import penalty_case_service_pb2 as penalty_pb
+from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyStanding
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding
 from workflows.calendar_recount import CalendarRecount
 
+Page = list[str]
+Request = rpc_pb.RecountDeadlinesRequest | penalty_pb.RecountDeadlinesRequest
+
 
 class Office:
-    """Problems with deadlines counted into 2027, and what was asked about them."""
+    """Problems and penalty cases with deadlines counted into 2027, and what was asked about them."""
 
-    def __init__(self, pages: list[list[str]], late: int = 0, refused: str = "") -> None:
-        self.pages = pages
+    def __init__(
+        self,
+        problems: list[Page],
+        cases: list[Page] | None = None,
+        late: int = 0,
+        refused: str = "",
+    ) -> None:
+        self.problems, self.cases = problems, cases or [[]]
         self.refused = refused
         self.late = late
-        self.asked: list[rpc_pb.RecountDeadlinesRequest] = []
+        self.asked: list[Request] = []
 
     @activity.defn
     async def list_counted(self, request: rpc_pb.ListProblemsRequest) -> RecountPage:
         assert request.filter.counted_into_year == 2027
-        number = int(request.page_token or 0)
-        more = str(number + 1) if number + 1 < len(self.pages) else ""
-        return RecountPage(problems=self.pages[number], next_page_token=more)
+        names, more = self._page(self.problems, request.page_token)
+        return RecountPage(problems=names, next_page_token=more)
+
+    @activity.defn
+    async def list_counted_penalty_cases(self, request: penalty_pb.ListCasesRequest) -> RecountPage:
+        assert request.filter.counted_year == 2027
+        names, more = self._page(self.cases, request.page_token)
+        return RecountPage(penalty_cases=names, next_page_token=more)
 
     @activity.defn
     async def recount(self, request: rpc_pb.RecountDeadlinesRequest, cause: str) -> ProblemStanding:
+        self._recount(request)
+        return ProblemStanding(name=request.name)
+
+    @activity.defn
+    async def recount_penalty_case(
+        self, request: penalty_pb.RecountDeadlinesRequest, cause: str
+    ) -> PenaltyStanding:
+        self._recount(request)
+        return PenaltyStanding(name=request.name)
+
+    def _page(self, pages: list[Page], token: str) -> tuple[Page, str]:
+        number = int(token or 0)
+        return pages[number], str(number + 1) if number + 1 < len(pages) else ""
+
+    def _recount(self, request: Request) -> None:
         if self.late:
             self.late -= 1
             raise ApplicationError("the calendar is not known here yet")
         if request.name == self.refused:
             raise ApplicationError("no", type="EVENT_TOO_LARGE", non_retryable=True)
         self.asked.append(request)
-        return ProblemStanding(name=request.name)
+
+    @property
+    def asked_of(self) -> dict[str, list[str]]:
+        """Names by the domain whose service was asked."""
+        kinds = (("problems", rpc_pb), ("cases", penalty_pb))
+        return {
+            of: sorted(
+                each.name for each in self.asked if isinstance(each, pb.RecountDeadlinesRequest)
+            )
+            for of, pb in kinds
+        }
 
 
-@pytest.mark.parametrize(("pages", "late"), [([[]], 0), ([["a", "b"], ["c"]], 0), ([["a"]], 3)])
-async def test_every_problem_that_the_year_touches_is_counted_again_once(
-    skipping: WorkflowEnvironment, pages: list[list[str]], late: int
+@pytest.mark.parametrize(
+    ("problems", "cases", "late"),
+    [
+        ([[]], [[]], 0),
+        ([["a", "b"], ["c"]], [[]], 0),
+        ([[]], [["d"], ["e", "f"]], 0),
+        ([["a"]], [["d"]], 3),
+    ],
+)
+async def test_every_problem_and_case_that_the_year_touches_is_counted_again_once(
+    skipping: WorkflowEnvironment, problems: list[Page], cases: list[Page], late: int
 ) -> None:
-    office = Office(pages, late)
+    office = Office(problems, cases, late)
     ended = await recounted(skipping, office)
-    names = [name for page in pages for name in page]
-    assert ended.recounted_count == len(names)
-    assert sorted(request.name for request in office.asked) == names
+    assert office.asked_of == {"problems": [*chain(*problems)], "cases": [*chain(*cases)]}
+    assert ended.recounted_count == len(office.asked)
     assert {request.calendar_year for request in office.asked} <= {2027}
-    assert len({request.request_id for request in office.asked}) == len(names)
+    assert len({request.request_id for request in office.asked}) == len(office.asked)
 
 
-async def test_a_problem_that_is_refused_keeps_no_other_from_being_counted_again(
-    skipping: WorkflowEnvironment,
+@pytest.mark.parametrize("refused", ["a", "d"])
+async def test_one_that_is_refused_keeps_no_other_from_being_counted_again(
+    skipping: WorkflowEnvironment, refused: str
 ) -> None:
-    office = Office([["a", "b"], ["c"]], refused="a")
+    office = Office([["a", "b"], ["c"]], [["d", "e"]], refused=refused)
     ended = await recounted(skipping, office)
-    assert [request.name for request in office.asked] == ["b", "c"]
-    assert (ended.recounted_count, list(ended.refused)) == (2, ["a"])
+    assert {request.name for request in office.asked} == set("abcde") - {refused}
+    assert (ended.recounted_count, list(ended.refused)) == (4, [refused])
 
 
 async def recounted(skipping: WorkflowEnvironment, office: Office) -> Recount:
@@ -71,7 +121,12 @@ async def recounted(skipping: WorkflowEnvironment, office: Office) -> Recount:
         skipping.client,
         task_queue=queue,
         workflows=[CalendarRecount],
-        activities=[office.list_counted, office.recount],
+        activities=[
+            office.list_counted,
+            office.list_counted_penalty_cases,
+            office.recount,
+            office.recount_penalty_case,
+        ],
     ):
         return await skipping.client.execute_workflow(
             CalendarRecount.run,

@@ -4,6 +4,7 @@ If one fails, what changed would stop running loops: put the change behind `work
 """
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from temporalio import workflow
@@ -11,26 +12,33 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
-from tests.workflows import test_problem_loop as scenarios
+from tests.workflows import test_instalment_loop, test_penalty_loop, test_problem_loop
+from tests.workflows.record import HISTORIES, LOOPS
 from workflows.problem_loop import ProblemLoop
 from workflows.worker import WORKFLOWS
 
-HISTORIES = sorted((Path(__file__).parent / "histories").glob("*.json"))
+SCENARIOS: dict[str, ModuleType] = {
+    "problem_loop": test_problem_loop,
+    "penalty_loop": test_penalty_loop,
+    "instalment_loop": test_instalment_loop,
+}
+RECORDED = sorted(path.relative_to(HISTORIES) for path in HISTORIES.glob("*/*.json"))
 
 
-def history(name: str) -> WorkflowHistory:
-    (path,) = [path for path in HISTORIES if path.stem == name]
-    return WorkflowHistory.from_json(f"problem-loop/{name}", path.read_text("utf-8"))
+def history(path: Path) -> WorkflowHistory:
+    return WorkflowHistory.from_json(f"{path}", (HISTORIES / path).read_text("utf-8"))
 
 
 def test_every_scenario_is_recorded() -> None:
-    names = {name for name in vars(scenarios) if name.startswith("test_")}
-    assert {f"test_{path.stem}" for path in HISTORIES} == names
+    for loop in LOOPS:
+        names = {name for name in vars(SCENARIOS[loop]) if name.startswith("test_")}
+        found = {path.name.partition(".")[0] for path in RECORDED if path.parent.name == loop}
+        assert {f"test_{name}" for name in found} == names
 
 
-@pytest.mark.parametrize("name", [path.stem for path in HISTORIES])
-async def test_a_recorded_loop_goes_on_as_it_did(name: str) -> None:
-    await Replayer(workflows=WORKFLOWS).replay_workflow(history(name))
+@pytest.mark.parametrize("path", RECORDED, ids=str)
+async def test_a_recorded_loop_goes_on_as_it_did(path: Path) -> None:
+    await Replayer(workflows=WORKFLOWS).replay_workflow(history(path))
 
 
 @workflow.defn(name="ProblemLoop")
@@ -69,5 +77,7 @@ async def test_a_change_that_running_loops_do_not_survive_is_caught(changed: typ
     replayer = Replayer(workflows=[changed], workflow_runner=UnsandboxedWorkflowRunner())
     with pytest.raises(workflow.NondeterminismError):
         await replayer.replay_workflow(
-            history("an_unfounded_report_ends_the_loop_and_tells_the_reporter")
+            history(
+                Path("problem_loop/an_unfounded_report_ends_the_loop_and_tells_the_reporter.json")
+            )
         )

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -17,17 +17,16 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from bihuan.feed.v1.feed_service_pb2 import Event
-from bihuan.notification.v1 import notice_pb2
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding as Standing
-from bihuan.types.v1.deadline_pb2 import Deadline
 from rpc.errors import StatusError
-from rules import Clock, RuleBook, Rules, WorkingCalendar
+from rules import RuleBook, Rules, WorkingCalendar
 from services.rectification.evolve import evolve
 from services.rectification.model import decide
 from tests.bureau import item, report
+from tests.workflows.place import Place
 from workflows.activities import standing
 from workflows.problem_loop import ProblemLoop
 
@@ -38,27 +37,13 @@ RULES = Rules(RuleBook.load(), CALENDAR, "150203")
 
 
 @dataclass
-class Town:
+class Town(Place):
     """Carries out commands at legal time and signals their events to the loop."""
 
-    env: WorkflowEnvironment
-    clock: Clock = field(default_factory=Clock)
-    queue: str = field(default_factory=lambda: str(uuid4()))
     rules: Rules = RULES
     problem: pb.Problem = field(default_factory=lambda: pb.Problem(name=f"problems/{uuid4()}"))
-    position: int = 0
-    events: list[Message] = field(default_factory=list)
-    notices: list[notice_pb2.SendNoticeRequest] = field(default_factory=list)
     handle: WorkflowHandle[Any, Loop] | None = None
-    clock_lag: timedelta = timedelta()
-    # Expiries as the service was told them, and recipients whose notices it refuses, with the reason.
-    expiries: list[str] = field(default_factory=list)
-    refusals: dict[str, str] = field(default_factory=dict)
     held: list[Event] | None = None
-
-    async def begin(self, legal: datetime) -> None:
-        """Legal time is `legal` now, and runs as the server's."""
-        self.clock = Clock(legal, await self.env.get_current_time())
 
     async def report(self, reporter: str = "officer") -> None:
         """Report the problem and start its loop."""
@@ -100,31 +85,6 @@ class Town:
         assert self.handle
         for signal in held:
             await self.handle.signal(ProblemLoop.event, signal)
-
-    async def sleep(self, days: float) -> None:
-        """Let legal time pass."""
-        await self.env.sleep(timedelta(days=days))
-
-    async def sleep_past(self, deadline: Deadline, more: timedelta) -> None:
-        """Let legal time pass until so much after the end of `deadline`."""
-        await self.env.sleep(deadline.due_time.ToDatetime(UTC) + more - await self.now())
-
-    async def now(self) -> datetime:
-        """Legal time."""
-        return self.clock.legal(await self.env.get_current_time())
-
-    def names(self) -> list[str]:
-        """Types of the events so far."""
-        return [event.DESCRIPTOR.name for event in self.events]
-
-    def sent(self, kind: str) -> list[str]:
-        """Recipients of the notices of a kind, sorted: those of one event go out at once."""
-        wanted = notice_pb2.NoticeKind.Value(f"NOTICE_KIND_{kind}")
-        return sorted(
-            "enterprises" if notice.recipient.startswith("ent") else notice.recipient
-            for notice in self.notices
-            if notice.kind == wanted
-        )
 
     async def verify(self, found: bool = True) -> None:
         result = rpc_pb.VerifyProblemRequest.Result.Value(
@@ -183,16 +143,6 @@ class Town:
         """What the loop ends with."""
         assert self.handle
         return await self.handle.result()
-
-    @activity.defn
-    async def send_notice(
-        self, request: notice_pb2.SendNoticeRequest, cause: str
-    ) -> notice_pb2.Notice:
-        if reason := self.refusals.get(request.recipient):
-            raise ApplicationError("refused", type=reason, non_retryable=True)
-        if request.request_id not in {notice.request_id for notice in self.notices}:
-            self.notices.append(request)
-        return notice_pb2.Notice()
 
     @activity.defn
     async def expire_deadline(self, request: rpc_pb.ExpireDeadlineRequest, cause: str) -> Standing:

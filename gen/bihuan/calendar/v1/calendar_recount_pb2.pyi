@@ -29,17 +29,20 @@ class CalendarRecount(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     RECOUNTED_COUNT_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
+    PROBLEMS_DONE_FIELD_NUMBER: _builtins.int
     year: _builtins.int
     """The year."""
     event_id: _builtins.str
     """The event that published it: UUID."""
     page_token: _builtins.str
-    """Page it goes on with."""
+    """Page it goes on with, of problems or of penalty cases."""
     recounted_count: _builtins.int
-    """Problems counted again so far."""
+    """Problems and cases counted again so far."""
+    problems_done: _builtins.bool
+    """Problems are done: it goes on with penalty cases."""
     @_builtins.property
     def refused(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Problems that the service refused to count again: an operator should see why."""
+        """Problems and cases that their service refused to count again: an operator should see why."""
 
     def __init__(
         self,
@@ -49,10 +52,11 @@ class CalendarRecount(_message.Message):
         page_token: _builtins.str = ...,
         recounted_count: _builtins.int = ...,
         refused: _abc.Iterable[_builtins.str] | None = ...,
+        problems_done: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "page_token", b"page_token", "recounted_count", b"recounted_count", "refused", b"refused", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "page_token", b"page_token", "problems_done", b"problems_done", "recounted_count", b"recounted_count", "refused", b"refused", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -60,27 +64,33 @@ Global___CalendarRecount: _TypeAlias = CalendarRecount  # noqa: Y015
 
 @_typing.final
 class RecountPage(_message.Message):
-    """A page of problems to count again."""
+    """A page of problems or of penalty cases to count again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROBLEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PENALTY_CASES_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page; empty at the end."""
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Their resource names."""
+        """Resource names of problems."""
+
+    @_builtins.property
+    def penalty_cases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Resource names of penalty cases."""
 
     def __init__(
         self,
         *,
         problems: _abc.Iterable[_builtins.str] | None = ...,
         next_page_token: _builtins.str = ...,
+        penalty_cases: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "problems", b"problems"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "penalty_cases", b"penalty_cases", "problems", b"problems"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

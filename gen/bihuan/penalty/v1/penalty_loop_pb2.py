@@ -28,7 +28,7 @@ from bihuan.penalty.v1 import penalty_case_pb2 as bihuan_dot_penalty_dot_v1_dot_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$bihuan/penalty/v1/penalty_loop.proto\x12\x11\x62ihuan.penalty.v1\x1a!bihuan/feed/v1/feed_service.proto\x1a\x1f\x62ihuan/penalty/v1/account.proto\x1a$bihuan/penalty/v1/penalty_case.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xee\x02\n\x0bPenaltyLoop\x12\x0c\n\x04\x63\x61se\x18\x01 \x01(\t\x12\x13\n\x0bplan_number\x18\x02 \x01(\x05\x12\r\n\x05\x63lock\x18\x03 \x01(\t\x12\x15\n\rlast_position\x18\x04 \x01(\x03\x12\x15\n\rlast_event_id\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12\x14\n\x0ctold_version\x18\x07 \x01(\x03\x12\x34\n\x08standing\x18\x08 \x01(\x0b\x32\".bihuan.penalty.v1.PenaltyStanding\x12\x13\n\x0brung_alarms\x18\t \x03(\t\x12\x16\n\x0ereminder_count\x18\n \x01(\x05\x12\x1b\n\x13undelivered_notices\x18\x0b \x01(\x05\x12\x30\n\x07put_off\x18\x0c \x03(\x0b\x32\x1f.bihuan.penalty.v1.ExpiryPutOff\x12&\n\x07pending\x18\r \x03(\x0b\x32\x15.bihuan.feed.v1.Event\"_\n\x0c\x45xpiryPutOff\x12\r\n\x05\x61larm\x18\x01 \x01(\t\x12.\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\"\xde\x01\n\x0fPenaltyStanding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0c\n\x04uscc\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x10\n\x08\x64istrict\x18\x06 \x01(\t\x12\x0f\n\x07officer\x18\x07 \x01(\t\x12-\n\x08standing\x18\x08 \x01(\x0b\x32\x1b.bihuan.penalty.v1.Standing\x12%\n\x04plan\x18\t \x01(\x0b\x32\x17.bihuan.penalty.v1.Planb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$bihuan/penalty/v1/penalty_loop.proto\x12\x11\x62ihuan.penalty.v1\x1a!bihuan/feed/v1/feed_service.proto\x1a\x1f\x62ihuan/penalty/v1/account.proto\x1a$bihuan/penalty/v1/penalty_case.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfd\x02\n\x0bPenaltyLoop\x12\x0c\n\x04\x63\x61se\x18\x01 \x01(\t\x12\x13\n\x0bplan_number\x18\x02 \x01(\x05\x12\r\n\x05\x63lock\x18\x03 \x01(\t\x12\x15\n\rlast_position\x18\x04 \x01(\x03\x12\x15\n\rlast_event_id\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\x03\x12\x14\n\x0ctold_version\x18\x07 \x01(\x03\x12\x31\n\x05known\x18\x08 \x01(\x0b\x32\".bihuan.penalty.v1.PenaltyStanding\x12\x13\n\x0brung_alarms\x18\t \x03(\t\x12\x16\n\x0ereminder_count\x18\n \x01(\x05\x12\x1b\n\x13undelivered_notices\x18\x0b \x01(\x05\x12\x30\n\x07put_off\x18\x0c \x03(\x0b\x32\x1f.bihuan.penalty.v1.ExpiryPutOff\x12&\n\x07pending\x18\r \x03(\x0b\x32\x15.bihuan.feed.v1.Event\x12\x10\n\x08\x65nd_told\x18\x0e \x01(\x08\"_\n\x0c\x45xpiryPutOff\x12\r\n\x05\x61larm\x18\x01 \x01(\t\x12.\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\"\xde\x01\n\x0fPenaltyStanding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x0c\n\x04uscc\x18\x04 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x05 \x01(\t\x12\x10\n\x08\x64istrict\x18\x06 \x01(\t\x12\x0f\n\x07officer\x18\x07 \x01(\t\x12-\n\x08standing\x18\x08 \x01(\x0b\x32\x1b.bihuan.penalty.v1.Standing\x12%\n\x04plan\x18\t \x01(\x0b\x32\x17.bihuan.penalty.v1.Planb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,9 +36,9 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bihuan.penalty.v1.penalty_l
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PENALTYLOOP']._serialized_start=199
-  _globals['_PENALTYLOOP']._serialized_end=565
-  _globals['_EXPIRYPUTOFF']._serialized_start=567
-  _globals['_EXPIRYPUTOFF']._serialized_end=662
-  _globals['_PENALTYSTANDING']._serialized_start=665
-  _globals['_PENALTYSTANDING']._serialized_end=887
+  _globals['_PENALTYLOOP']._serialized_end=580
+  _globals['_EXPIRYPUTOFF']._serialized_start=582
+  _globals['_EXPIRYPUTOFF']._serialized_end=677
+  _globals['_PENALTYSTANDING']._serialized_start=680
+  _globals['_PENALTYSTANDING']._serialized_end=902
 # @@protoc_insertion_point(module_scope)

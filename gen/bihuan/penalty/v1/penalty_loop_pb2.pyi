@@ -24,7 +24,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class PenaltyLoop(_message.Message):
-    """State of a loop, folded from the events it was sent: of the case itself, or of one of its payment plans."""
+    """State of a loop, folded from the events it was sent: of the case itself, or of one of its payment plans. The
+    plan's loop waits for instalments, grace, breach and volunteer service, the case's for everything else.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -35,12 +37,13 @@ class PenaltyLoop(_message.Message):
     LAST_EVENT_ID_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     TOLD_VERSION_FIELD_NUMBER: _builtins.int
-    STANDING_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
     RUNG_ALARMS_FIELD_NUMBER: _builtins.int
     REMINDER_COUNT_FIELD_NUMBER: _builtins.int
     UNDELIVERED_NOTICES_FIELD_NUMBER: _builtins.int
     PUT_OFF_FIELD_NUMBER: _builtins.int
     PENDING_FIELD_NUMBER: _builtins.int
+    END_TOLD_FIELD_NUMBER: _builtins.int
     case: _builtins.str
     """The case."""
     plan_number: _builtins.int
@@ -59,9 +62,11 @@ class PenaltyLoop(_message.Message):
     """Reminders sent so far."""
     undelivered_notices: _builtins.int
     """Notices that the service refused for good: an operator should see why."""
+    end_told: _builtins.bool
+    """It was told the event by which the plan ended; for the loop of a plan."""
     @_builtins.property
-    def standing(self) -> Global___PenaltyStanding:
-        """What the case is about, as far as the loop needs to know."""
+    def known(self) -> Global___PenaltyStanding:
+        """What the loop knows of the case."""
 
     @_builtins.property
     def rung_alarms(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -85,16 +90,17 @@ class PenaltyLoop(_message.Message):
         last_event_id: _builtins.str = ...,
         version: _builtins.int = ...,
         told_version: _builtins.int = ...,
-        standing: Global___PenaltyStanding | None = ...,
+        known: Global___PenaltyStanding | None = ...,
         rung_alarms: _abc.Iterable[_builtins.str] | None = ...,
         reminder_count: _builtins.int = ...,
         undelivered_notices: _builtins.int = ...,
         put_off: _abc.Iterable[Global___ExpiryPutOff] | None = ...,
         pending: _abc.Iterable[_feed_service_pb2.Event] | None = ...,
+        end_told: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["standing", b"standing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["known", b"known"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "clock", b"clock", "last_event_id", b"last_event_id", "last_position", b"last_position", "pending", b"pending", "plan_number", b"plan_number", "put_off", b"put_off", "reminder_count", b"reminder_count", "rung_alarms", b"rung_alarms", "standing", b"standing", "told_version", b"told_version", "undelivered_notices", b"undelivered_notices", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["case", b"case", "clock", b"clock", "end_told", b"end_told", "known", b"known", "last_event_id", b"last_event_id", "last_position", b"last_position", "pending", b"pending", "plan_number", b"plan_number", "put_off", b"put_off", "reminder_count", b"reminder_count", "rung_alarms", b"rung_alarms", "told_version", b"told_version", "undelivered_notices", b"undelivered_notices", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -163,11 +169,11 @@ class PenaltyStanding(_message.Message):
     """Subject of the officer in charge."""
     @_builtins.property
     def standing(self) -> _penalty_case_pb2.Standing:
-        """Where it stands, without the steps by which deadlines were counted."""
+        """Where it stands: of the deadlines those that are the loop's, without the steps by which they were counted."""
 
     @_builtins.property
     def plan(self) -> _account_pb2.Plan:
-        """The plan in force or the last one, without steps and proofs; absent if there is none."""
+        """The plan whose loop it is, without proofs and rules; absent for the loop of the case."""
 
     def __init__(
         self,
