@@ -152,7 +152,8 @@ def close(p: Proceeding, command: rpc_pb.CloseCaseRequest) -> list[Event]:
         duty = pb.Duty.Name(undone[0])
         raise p.refuse("DUTY_OPEN", f"{duty} is still to be done", duty=duty)
     ended = p.occurrence(pb.STATE_CLOSED, closes=frozenset(pb.Duty.values()), plan=0)
-    return [ev.CaseClosed(occurrence=ended, conclusion=command.conclusion)]
+    plan = plans.after_closure(p)
+    return [ev.CaseClosed(occurrence=ended, conclusion=command.conclusion, plan=plan)]
 
 
 def court_window(p: Proceeding) -> pb.OpenDeadline:
