@@ -38,23 +38,25 @@ from workflows.search_attributes import KEYS
 from workflows.temporal_client import TASK_QUEUE
 
 ROUNDS = 5
-WAIT = timedelta(seconds=1)  # from an event to its reminder
-BUSY = 10  # plans at once for each that could be done in a second without waiting
 TRIAL, SAMPLE = 40, 9  # plans
+WAIT = timedelta(seconds=1)  # from an event to its reminder
+BUSY = 9  # plans at once for each that could be done in a second without waiting
+FEWER = 80  # per cent of them, where timers came too late
 CASE, INSTALMENT_FEN = "penaltyCases/1", 3_750_000
 # What both must have as many of.
 ALIKE = (
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_SIGNALED,
-    EventType.EVENT_TYPE_TIMER_STARTED,
     EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED,
 )
+TIMER = EventType.EVENT_TYPE_TIMER_STARTED
 
 
 class Pace(NamedTuple):
-    """Workflows a second from start to end, and events in the history of one."""
+    """Workflows a second from start to end, and events in the history of one, timers among them."""
 
     rate: float
     events: float
+    timers: float
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Payer:
 
 async def compare() -> tuple[Pace, Pace]:
     """The loop's pace, and the bare workflow's: medians of rounds in turn on one server."""
-    paces = dict[str, list[Pace]]()
+    paces = list[tuple[Pace, Pace]]()
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=beside_python("temporal"), search_attributes=KEYS
     ) as env:
@@ -103,11 +105,13 @@ async def compare() -> tuple[Pace, Pace]:
             activities=[payer.get_penalty_case, payer.send_notice],
         ):
             plans = await _busy(payer)
-            for _ in range(ROUNDS):
-                for kind in (InstalmentPlanLoop, BarePlan):
-                    paces.setdefault(kind.__name__, []).append(await _pace(payer, kind, plans))
-    loop, bare = paces.values()
-    return _median(loop), _median(bare)
+            while len(paces) < ROUNDS:
+                found = [await _pace(payer, kind, plans) for kind in (InstalmentPlanLoop, BarePlan)]
+                if all(pace.timers == INSTALMENTS for pace in found):
+                    paces.append((found[0], found[1]))
+                else:  # too late for a timer: the machine has something else to do
+                    plans = max(1, plans * FEWER // 100)
+    return _median([loop for loop, _ in paces]), _median([bare for _, bare in paces])
 
 
 async def _busy(payer: Payer) -> int:
@@ -123,10 +127,11 @@ async def _pace(payer: Payer, kind: type, plans: int) -> Pace:
     began = time.perf_counter()
     handles = await asyncio.gather(*(_live(payer, kind) for _ in range(plans)))
     seconds = time.perf_counter() - began
-    histories = [await _counts(handle) for handle in handles[:: plans // SAMPLE]]
-    found = [statistics.median(each[kind] for each in histories) for kind in ALIKE]
-    assert found == [INSTALMENTS + 1, INSTALMENTS, 2 * INSTALMENTS + 3], found
-    return Pace(plans / seconds, statistics.median(each.total() for each in histories))
+    histories = [await _counts(handle) for handle in handles[:: plans // SAMPLE or 1]]
+    alike = [statistics.median(each[kind] for each in histories) for kind in ALIKE]
+    assert alike == [INSTALMENTS + 1, 2 * INSTALMENTS + 3], alike
+    timers = statistics.median(each[TIMER] for each in histories)
+    return Pace(plans / seconds, statistics.median(each.total() for each in histories), timers)
 
 
 async def _counts(handle: WorkflowHandle[Any, Any]) -> Counter[int]:
@@ -142,15 +147,15 @@ async def _live(payer: Payer, kind: type) -> WorkflowHandle[Any, Any]:
         id=f"payment-plan/{uuid4()}/1",
         task_queue=TASK_QUEUE,
         start_signal="event",
-        start_signal_args=[_consent(payer.wait)],
+        start_signal_args=[_consent(2 * payer.wait)],  # all begin at once
     )
     await handle.result()
     return handle
 
 
 def _median(paces: Sequence[Pace]) -> Pace:
-    rates, events = zip(*paces, strict=True)
-    return Pace(statistics.median(rates), statistics.median(events))
+    rates, events, timers = (statistics.median(column) for column in zip(*paces, strict=True))
+    return Pace(rates, events, timers)
 
 
 def _consent(wait: timedelta) -> Event:

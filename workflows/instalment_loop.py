@@ -11,6 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import plan_notices as notices
     from workflows.alarms import Alarm
     from workflows.penalty_loop import PenaltyLoop
+    from workflows.penalty_state import in_force
 
 
 @workflow.defn
@@ -30,10 +31,10 @@ class InstalmentPlanLoop(PenaltyLoop):
         return await self.follow()
 
     def over(self) -> bool:
-        # Not by the version alone: events of the case after the plan's end do not come here.
+        # Not by the version alone: what happens to the case after the plan's end does not come here.
         told = self._loop.end_told or self._loop.told_version >= self._loop.version
-        waits = alarms.armed(self._loop, self.alarms())
-        return told and plan_state.ended(self._loop.known) and not waits
+        ended = not in_force(self._loop.known.plan)
+        return told and ended and not alarms.armed(self._loop, self.alarms())
 
     def alarms(self) -> list[Alarm]:
         # Of a plan that was replaced the deadlines are those of the next one.

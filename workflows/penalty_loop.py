@@ -47,9 +47,6 @@ class PenaltyLoop(CaseLoop[Loop]):
             summary=f"期限届满 {alarm.deadline_id}",
             retry=FEW,
         )
-        if self._loop.plan_number and known.standing.state in ENDED:
-            # No event of the end of the case itself comes to the loop of a plan.
-            self._loop.known.CopyFrom(known)
         return penalty_alarms.alarms(known)
 
     def alarm_summary(self, alarm: Alarm) -> str:

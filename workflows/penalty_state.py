@@ -12,6 +12,7 @@ from bihuan.penalty.v1 import events_pb2 as ev
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyLoop as Loop
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyStanding as Known
+from bihuan.types.v1.deadline_pb2 import Deadline
 from services.penalty.evolve import Event
 from workflows import search_attributes as sa
 from workflows.operator_view import day_text, troubles
@@ -148,13 +149,11 @@ def trimmed(plan: money.Plan) -> money.Plan:
     """The plan without what the log has and no loop needs."""
     small = money.Plan()
     small.CopyFrom(plan)
-    del small.rules[:], small.pledge.services[:]
-    if not plan.HasField("pledge"):
-        small.ClearField("pledge")
+    del small.rules[:]
+    if plan.HasField("pledge"):
+        del small.pledge.services[:], small.pledge.deadline.steps[:]
     for each in small.instalments:
-        deadline = each.deadline
-        each.ClearField("deadline")
-        each.deadline.due_date.CopyFrom(deadline.due_date)
+        each.deadline.CopyFrom(Deadline(due_date=each.deadline.due_date))
     return small
 
 

@@ -6,7 +6,7 @@ from bihuan.penalty.v1 import account_pb2 as money
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyLoop as Loop
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyStanding as Known
 from workflows.operator_view import day_text, yuan
-from workflows.penalty_state import ENDED, heading, in_force, plan_of, trailer, waiting
+from workflows.penalty_state import heading, in_force, plan_of, trailer, waiting
 
 STAGES = {
     money.Plan.STATE_UNSPECIFIED: "未知",
@@ -26,11 +26,6 @@ INSTALMENTS = {
 }
 KINDS = {money.PLAN_KIND_DEFERRAL: "延期", money.PLAN_KIND_INSTALMENTS: "分期"}
 OPEN = (money.Instalment.STATE_DUE, money.Instalment.STATE_OVERDUE)
-
-
-def ended(known: Known) -> bool:
-    """Whether the plan is not in force any more, or its case has ended."""
-    return not in_force(known.plan) or known.standing.state in ENDED
 
 
 def replaced(known: Known) -> bool:
