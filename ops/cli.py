@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,6 +41,14 @@ FAILURES = (
 )
 MOST_HOURS = 8784
 
+
+class DemoName(StrEnum):
+    """Scenarios that come with Bihuan."""
+
+    KUNDULUN = "kundulun"
+    DONGGUAN = "dongguan"
+
+
 app = typer.Typer(
     name="bihuan",
     no_args_is_help=True,
@@ -52,7 +61,8 @@ assessed and closed, and no deadline is forgotten on the way.
 
 Three commands to begin with:
 
-1. `bihuan demo` — watch four enterprises go through the loop, on a real PostgreSQL and Temporal.
+1. `bihuan demo` — watch four enterprises go through the loop, on a real PostgreSQL and Temporal;
+`bihuan demo dongguan` — six fines paid at once, deferred, in instalments, or not.
 
 2. `bihuan up` — keep such a stack up, with its data in `.bihuan`, until Ctrl-C.
 
@@ -98,35 +108,45 @@ def up() -> None:
 
 @app.command()
 def demo(
+    name: Annotated[
+        DemoName, typer.Argument(help="Which: problems (kundulun) or fines (dongguan).")
+    ] = DemoName.KUNDULUN,
     as_json: AsJson = False,
     scenario: Annotated[
         Path | None, typer.Option(help="Another scenario, like `examples/kundulun.yaml`.")
     ] = None,
     day_seconds: Annotated[
-        float, typer.Option(min=0.1, help="Real seconds that a legal day lasts.")
-    ] = 1.0,
+        float | None,
+        typer.Option(
+            min=0.02, help="Real seconds that a legal day lasts; else as the scenario says."
+        ),
+    ] = None,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the stack up after the ledger, until Ctrl-C.")
     ] = False,
 ) -> None:
-    """Run the Kundulun pilot on a stack of its own: four enterprises, five problems.
+    """Play a scenario on a stack of its own.
 
-    A legal day lasts about a second; services, loops and law are those of production. Ends with a
-    ledger and, without `--keep`, nothing left running.
+    `kundulun`: four enterprises and five problems from report to closure, a legal day in a second.
 
-    Example: `bihuan demo --json > ledger.json`
+    `dongguan`: six fines from the clue to the last instalment two years later, a month in a few seconds.
+
+    Services, loops and law are those of production. Ends with a ledger and, without `--keep`, nothing
+    left running.
+
+    Example: `bihuan demo dongguan --json > accounts.json`
 
     Next: `bihuan demo --keep`, to look at the loops in the Web UI; `bihuan up`, and act on problems
     of your own.
     """
-    from ops.demo import run
+    from ops.demo import built_in, run
 
     _run_until_told(
         run(
             configuration.load(),
             as_json=as_json,
             keep=keep,
-            scenario_file=scenario,
+            scenario_file=scenario or built_in(name),
             day_seconds=day_seconds,
         )
     )

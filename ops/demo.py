@@ -6,13 +6,13 @@ import os
 import shutil
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import grpc.aio
@@ -24,96 +24,30 @@ from bihuan.evidence.v1 import evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2 as feed_pb
 from bihuan.feed.v1 import feed_service_pb2_grpc
 from bihuan.notification.v1 import notice_pb2, notice_pb2_grpc
-from bihuan.rectification.v1 import events_pb2 as ev
-from bihuan.rectification.v1 import problem_pb2 as pb
-from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
-from bihuan.rectification.v1 import problem_service_pb2_grpc
 from bihuan.types.v1.evidence_pb2 import Evidence
 from ops.failures import DemoFailed
 from ops.home import passing
-from ops.scenario import ACKNOWLEDGE, Attachment, Case, Scenario, Step, load
+from ops.outcome import Escalation, Outcome, Reminder, Report
+from ops.penalty_play import PenaltyPlay
+from ops.persist import PATIENCE_SECONDS, TRANSIENT, persist
+from ops.problem_play import ProblemPlay
+from ops.scenario import ACKNOWLEDGE, Attachment, Case, Scenario, Step, enclose, load
 from ops.settings import Settings
 from ops.supervisor import Stack
-from rpc.client import connect, status_of
+from rpc.client import connect
 from rpc.identity import Identity
 from rpc.permissions import ROLES_FILE
-from rules import SHANGHAI, Clock, as_date, legal_date
-from workflows.problem_loop import ENDED
-from workflows.problem_state import STAGES
+from rules import SHANGHAI, Clock, legal_date
 
 OPERATOR = Identity("demo-operator", "演示观察员", frozenset({"operator", "agency"}))
 # Legal time starts when the stack is up; embedded servers and Python mostly need less than this.
 LEAD_SECONDS = 10.0
 WORKING_HOUR = time(10)
-PATIENCE_SECONDS = 60.0
-# Sent again: a part restarts, or a loop recorded an expiry at the same moment.
-TRANSIENT = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.ABORTED,
-    }
-)
-Answer = TypeVar("Answer")
+PLAYS: dict[str, ProblemPlay | PenaltyPlay] = {
+    "problems": ProblemPlay(),
+    "penalties": PenaltyPlay(),
+}
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Reminder:
-    """Somebody was reminded of a deadline."""
-
-    time: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Escalation:
-    """A rung of the ladder was climbed."""
-
-    time: str
-    measure: str
-
-
-@dataclass
-class Outcome:
-    """What became of one problem. Times are legal, ISO 8601, Asia/Shanghai."""
-
-    key: str
-    enterprise: str
-    problem: str = ""
-    stages: list[dict[str, str]] = field(default_factory=list)
-    reminders: list[Reminder] = field(default_factory=list)
-    escalations: list[Escalation] = field(default_factory=list)
-    final_state: str = ""
-
-
-@dataclass(frozen=True)
-class LedgerRow:
-    """One item of an enterprise's ledger (整改台账); `state` is that of its problem."""
-
-    enterprise: str
-    problem: str
-    title: str
-    item: str
-    finding: str
-    measure: str
-    responsible_unit: str
-    due_date: str
-    late: bool
-    round: int
-    state: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What became of a scenario: its problems, ledger, events counted by type, and workflows."""
-
-    scenario: str
-    day_seconds: float
-    problems: list[Outcome]
-    ledger: list[LedgerRow]
-    events: Mapping[str, int]
-    workflows: int
 
 
 async def run(
@@ -121,16 +55,17 @@ async def run(
     *,
     as_json: bool = False,
     keep: bool = False,
-    scenario_file: Path | None = None,
-    day_seconds: float = 1.0,
+    scenario_file: Path,
+    day_seconds: float | None = None,
 ) -> None:
     """Start a stack of its own, play, print the ledger, stop the stack. Raises DemoFailed.
 
-    keep: leave the stack up after the ledger, until cancelled.
+    keep: leave the stack up after the ledger, until cancelled; day_seconds: as the scenario says if None.
     """
-    scenario = load(scenario_file or _built_in(), settings.roles or ROLES_FILE)
+    scenario = load(scenario_file, settings.roles or ROLES_FILE)
     console = Console(stderr=as_json, highlight=False)
     say = partial(console.print, markup=False, soft_wrap=True)
+    day_seconds = day_seconds or scenario.day_seconds
     clock = demo_clock(scenario, day_seconds)
     say(
         f"{scenario.name}：演示时钟，一个法定日约 {day_seconds:g} 秒（a legal day lasts {day_seconds:g} s）"
@@ -144,7 +79,8 @@ async def run(
             if as_json:
                 print(json.dumps(asdict(report), ensure_ascii=False, indent=2), flush=True)
             else:
-                console.print(ledger(report), summary(report))
+                play = PLAYS[scenario.domain.section]
+                console.print(play.table(report), summary(report, play.label))
             if keep:
                 for line in stack.links:
                     say(line)
@@ -175,6 +111,8 @@ class Demo:
 
     def __init__(self, scenario: Scenario, stack: Stack, clock: Clock, say: Say) -> None:
         self._scenario = scenario
+        self._domain = scenario.domain
+        self._play = PLAYS[scenario.domain.section]
         self._stack = stack
         self._clock = clock
         self._say = say
@@ -193,14 +131,16 @@ class Demo:
         watching = asyncio.create_task(self._watch())
         try:
             await asyncio.gather(*(self._play_case(case) for case in self._scenario.cases))
-            await self._until(self._all_ended, "problems still open")
+            await self._until(self._all_ended, "cases still open")
             workflows = await self._await_workflows()
             await self._until(partial(self._unseen, watching), "events not followed")
             return Report(
                 self._scenario.name,
                 self._clock.day_seconds,
                 list(self._outcomes.values()),
-                await self._ledger(),
+                await self._play.ledger(
+                    self._channel(OPERATOR), self._scenario, list(self._outcomes.values())
+                ),
                 dict(sorted(self._events.items())),
                 workflows,
             )
@@ -222,26 +162,25 @@ class Demo:
             return
         request: Any = self._scenario.request(case, step)
         request.request_id = self._request_id(step_id)
-        if step.call != "ReportProblem":
-            request.name = self._outcomes[case.key].problem
-        for attachment in step.attach:
-            request.evidence.append(await self._upload(channel, attachment))
-        method = getattr(problem_service_pb2_grpc.ProblemServiceStub(channel), step.call)
-        problem: pb.Problem = await _persist(lambda: method(request))
-        self._outcomes[case.key].problem = problem.name
+        if step.call != self._domain.opening:
+            request.name = self._outcomes[case.key].name
+        enclose(request, [await self._upload(channel, each) for each in step.attach])
+        send = self._domain.send(channel, step.call)
+        answer: Any = await persist(partial(send, request))
+        self._outcomes[case.key].name = answer.name
 
     async def _acknowledge(self, case: Case, channel: grpc.aio.Channel, step_id: str) -> None:
-        """Read and acknowledge what came into the enterprise's inbox about this problem."""
+        """Read and acknowledge what came into the enterprise's inbox about this case."""
         stub = notice_pb2_grpc.NotificationServiceStub(channel)
         uscc = self._scenario.enterprises[case.enterprise].uscc
         inbox = notice_pb2.ListNoticesRequest(
-            recipient=f"enterprises/{uscc}", subject=self._outcomes[case.key].problem, unread=True
+            recipient=f"enterprises/{uscc}", subject=self._outcomes[case.key].name, unread=True
         )
         notices: list[notice_pb2.Notice] = []
 
         async def nothing() -> list[str]:
             # The loop may be a moment behind, and nobody acknowledges what has not come.
-            notices[:] = (await _persist(lambda: stub.ListNotices(inbox))).notices
+            notices[:] = (await persist(lambda: stub.ListNotices(inbox))).notices
             return [] if notices else [case.key]
 
         await self._until(nothing, "no notice to acknowledge")
@@ -249,14 +188,14 @@ class Demo:
             request = notice_pb2.AcknowledgeNoticeRequest(
                 request_id=self._request_id(f"{step_id}/{notice.name}"), name=notice.name
             )
-            await _persist(partial(stub.AcknowledgeNotice, request))
+            await persist(partial(stub.AcknowledgeNotice, request))
 
     async def _upload(self, channel: grpc.aio.Channel, attachment: Attachment) -> Evidence:
         stub = evidence_service_pb2_grpc.EvidenceServiceStub(channel)
-        return await _persist(lambda: stub.UploadEvidence(_parts(attachment)))
+        return await persist(lambda: stub.UploadEvidence(_parts(attachment)))
 
     async def _watch(self) -> None:
-        """Follow the log and tell of each event of our problems, whatever restarts meanwhile."""
+        """Follow the log and tell of each event of our cases, whatever restarts meanwhile."""
         stub = feed_service_pb2_grpc.FeedServiceStub(self._channel(OPERATOR))
         while True:
             request = feed_pb.FollowEventsRequest(after_position=self._position)
@@ -281,53 +220,38 @@ class Demo:
         kind = name.rpartition(".")[2]
         at = self._legal(event.record_time.ToDatetime(UTC))
         outcome.stages.append({"event": kind, "time": at})
-        if kind == "ProblemEscalated":
-            escalated = ev.ProblemEscalated.FromString(event.payload.value)
-            outcome.escalations.append(Escalation(at, escalated.escalation.measure))
+        if measure := self._play.measure(event):
+            outcome.escalations.append(Escalation(at, measure))
         self._say(f"{at[:10]}  {outcome.enterprise}  {outcome.key}  {kind}")
 
     def _note_reminder(self, notice: notice_pb2.NoticeSent) -> None:
         for outcome in self._outcomes.values():
-            if notice.kind == notice_pb2.NOTICE_KIND_REMINDER and notice.subject == outcome.problem:
+            if notice.kind == notice_pb2.NOTICE_KIND_REMINDER and notice.subject == outcome.name:
                 at = _iso(notice.send_time.ToDatetime(UTC))
                 outcome.reminders.append(Reminder(at, notice.title))
                 self._say(f"{at[:10]}  {outcome.enterprise}  {outcome.key}  {notice.title}")
 
     def _outcome_of(self, event: feed_pb.Event) -> Outcome | None:
-        """Whose event it is; a report is known by its title, its answer may still be on its way."""
-        problem = f"problems/{event.correlation_id}"
-        for case in self._scenario.cases:
-            outcome = self._outcomes[case.key]
-            if outcome.problem == problem:
+        """Whose event it is; a case is known by its title, its first answer may still be on its way."""
+        name = f"{self._domain.collection}/{event.correlation_id}"
+        for outcome in self._outcomes.values():
+            if outcome.name == name:
                 return outcome
-        if event.payload.Is(ev.ProblemReported.DESCRIPTOR):
-            reported = ev.ProblemReported.FromString(event.payload.value)
+        if title := self._play.opened(event):
             for case in self._scenario.cases:
-                if case.steps[0].arguments.get("title") == reported.title:
-                    self._outcomes[case.key].problem = problem
+                if self._play.title(case.steps[0].arguments) == title:
+                    self._outcomes[case.key].name = name
                     return self._outcomes[case.key]
         return None
 
     async def _all_ended(self) -> list[str]:
-        stub = problem_service_pb2_grpc.ProblemServiceStub(self._channel(OPERATOR))
         left = []
         for outcome in self._outcomes.values():
-            request = rpc_pb.GetProblemRequest(name=outcome.problem)
-            problem = await _persist(partial(stub.GetProblem, request))
-            outcome.final_state = pb.State.Name(problem.state)
-            if problem.state not in ENDED:
+            channel = self._channel(OPERATOR)
+            outcome.final_state, ended = await self._play.standing(channel, outcome.name)
+            if not ended:
                 left.append(f"{outcome.key} is in {outcome.final_state}")
         return left
-
-    async def _ledger(self) -> list[LedgerRow]:
-        """The ledgers of all enterprises, one after the other."""
-        stub = problem_service_pb2_grpc.ProblemServiceStub(self._channel(OPERATOR))
-        rows = []
-        for company in self._scenario.enterprises.values():
-            request = rpc_pb.GetLedgerRequest(enterprise=company.uscc, page_size=500)
-            answer = await _persist(partial(stub.GetLedger, request))
-            rows += [_ledger_row(company.display_name, row) for row in answer.rows]
-        return rows
 
     async def _await_workflows(self) -> int:
         """Wait until every loop has ended; how many there were."""
@@ -336,17 +260,22 @@ class Demo:
         address, namespace = self._stack.temporal_address, self._stack.settings.temporal_namespace
         client = await Client.connect(address, namespace=namespace)
 
+        loops = [
+            loop
+            for outcome in self._outcomes.values()
+            for loop in await self._play.loops(self._channel(OPERATOR), outcome.name)
+        ]
+
         async def running() -> list[str]:
             left = []
-            for outcome in self._outcomes.values():
-                handle = client.get_workflow_handle(_workflow_id(outcome))
-                status = (await handle.describe()).status
+            for loop in loops:
+                status = (await client.get_workflow_handle(loop).describe()).status
                 if status is None or status.name != "COMPLETED":
-                    left.append(f"{_workflow_id(outcome)} is {status.name if status else '?'}")
+                    left.append(f"{loop} is {status.name if status else '?'}")
             return left
 
         await self._until(running, "loops still running")
-        return len(self._outcomes)
+        return len(loops)
 
     async def _unseen(self, watching: asyncio.Task[None]) -> list[str]:
         if watching.done():
@@ -363,7 +292,7 @@ class Demo:
 
     async def _head(self) -> int:
         stub = feed_service_pb2_grpc.FeedServiceStub(self._channel(OPERATOR))
-        answer = await _persist(lambda: stub.ReadEvents(feed_pb.ReadEventsRequest(page_size=1)))
+        answer = await persist(lambda: stub.ReadEvents(feed_pb.ReadEventsRequest(page_size=1)))
         return int(answer.head_position)
 
     async def _sleep_until(self, step: Step) -> None:
@@ -383,90 +312,34 @@ class Demo:
         return self._channels[identity.subject]
 
 
-def ledger(report: Report) -> Table:
-    """The enterprises' rectification ledgers as one table."""
-    table = Table(title=f"{report.scenario}  整改台账", show_lines=True)
-    for column in ("企业", "问题", "整改措施", "责任单位", "逾期", "轮次", "状态"):
-        table.add_column(column, overflow="fold")
-    table.add_column("期限", no_wrap=True)
-    for row in report.ledger:
-        table.add_row(
-            row.enterprise,
-            row.title,
-            row.measure,
-            row.responsible_unit,
-            "是" if row.late else "",
-            str(row.round),
-            _label(row.state),
-            row.due_date,
-        )
-    return table
-
-
-def summary(report: Report) -> Table:
-    """What became of each problem, and the counts."""
-    shown = sum(len(outcome.stages) for outcome in report.problems)
-    reminders = sum(len(outcome.reminders) for outcome in report.problems)
+def summary(report: Report, label: Callable[[str], str]) -> Table:
+    """What became of each case, and the counts; `label` says a state as people call it."""
+    shown = sum(len(outcome.stages) for outcome in report.cases)
+    reminders = sum(len(outcome.reminders) for outcome in report.cases)
     total = sum(report.events.values())
     table = Table(
-        title=f"{total} events: {shown} of problems and {reminders} reminders, as shown above; "
+        title=f"{total} events: {shown} of cases and {reminders} reminders, as shown above; "
         f"{total - shown - reminders} other notices sent, read or acknowledged. "
         f"{report.workflows} loops, all ended"
     )
-    for column in ("问题", "企业", "经过", "提醒", "升级", "结果"):
+    escalated = any(outcome.escalations for outcome in report.cases)
+    for column in ("案件", "企业", "经过", "提醒", *(["升级"] if escalated else []), "结果"):
         table.add_column(column, overflow="fold")
-    for outcome in report.problems:
+    for outcome in report.cases:
+        ladder = ["\n".join(each.measure for each in outcome.escalations)] if escalated else []
         table.add_row(
             outcome.key,
             outcome.enterprise,
             f"{outcome.stages[0]['time'][:10]} 至 {outcome.stages[-1]['time'][:10]}",
             str(len(outcome.reminders)),
-            "\n".join(each.measure for each in outcome.escalations),
-            _label(outcome.final_state),
+            *ladder,
+            label(outcome.final_state),
         )
     return table
 
 
-def _ledger_row(enterprise: str, row: rpc_pb.LedgerRow) -> LedgerRow:
-    return LedgerRow(
-        enterprise=enterprise,
-        problem=row.problem,
-        title=row.title,
-        item=row.item.id,
-        finding=row.item.finding,
-        measure=row.item.measure,
-        responsible_unit=row.item.responsible_unit,
-        due_date=as_date(row.item.deadline.due_date).isoformat(),
-        late=row.item.late,
-        round=row.round,
-        state=pb.State.Name(row.problem_state),
-    )
-
-
-def _label(state: str) -> str:
-    """A state as people call it; other programs get its name in the enum."""
-    return STAGES[pb.State.Value(state)]
-
-
 def _iso(time: datetime) -> str:
     return time.astimezone(SHANGHAI).isoformat(timespec="seconds")
-
-
-def _workflow_id(outcome: Outcome) -> str:
-    return f"problem-loop/{outcome.problem.removeprefix('problems/')}"
-
-
-async def _persist(send: Callable[[], Awaitable[Answer]]) -> Answer:
-    """Send until answered, however often the service restarts; the request_id makes that safe."""
-    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
-    while True:
-        try:
-            return await send()
-        except grpc.aio.AioRpcError as error:
-            late = asyncio.get_running_loop().time() > deadline
-            if error.code() not in TRANSIENT or late:
-                raise DemoFailed(str(status_of(error))) from error
-            await asyncio.sleep(0.2)
 
 
 async def _parts(attachment: Attachment) -> AsyncIterator[evidence_pb.UploadEvidenceRequest]:
@@ -483,5 +356,6 @@ def _command() -> str:
     return "bihuan" if shutil.which("bihuan") else os.path.relpath(beside)
 
 
-def _built_in() -> Path:
-    return Path(str(files("ops"))).parent / "examples" / "kundulun.yaml"
+def built_in(name: str) -> Path:
+    """The file of a scenario that comes with Bihuan."""
+    return Path(str(files("ops"))).parent / "examples" / f"{name}.yaml"

@@ -1,7 +1,7 @@
 """Reads a scenario: who acts on which day. What is wrong with it is said by line before anything starts."""
 
 import datetime
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -12,10 +12,11 @@ import yaml
 from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bihuan.rectification.v1 import problem_pb2 as pb
-from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
+from bihuan.types.v1.evidence_pb2 import Evidence
+from ops.domains import DOMAINS, Domain
 from ops.failures import ScenarioError
 from rpc.identity import Identity
 from rpc.messages import dotted
@@ -23,7 +24,6 @@ from rpc.permissions import ROLES_FILE, Permissions
 from rules.documents import NotYaml, read, tree
 
 Location: TypeAlias = tuple[int | str, ...]
-METHODS = rpc_pb.DESCRIPTOR.services_by_name["ProblemService"].methods_by_name
 ACKNOWLEDGE = "AcknowledgeNotices"
 # What the driver fills in itself, valid so that the rest can be checked.
 ANY_ID = "00000000-0000-4000-8000-000000000000"
@@ -67,7 +67,7 @@ class Step(_Strict):
 
 
 class Case(_Strict):
-    """One problem and what is done about it."""
+    """One problem or penalty case, and what is done about it."""
 
     key: str
     enterprise: str
@@ -78,29 +78,63 @@ class _File(_Strict):
     name: str
     starts: datetime.date
     ends: datetime.date
+    day_seconds: float = Field(1.0, gt=0)
     people: dict[str, Person]
     enterprises: dict[str, Company]
-    problems: list[Case] = Field(min_length=1)
+    problems: list[Case] = []
+    penalties: list[Case] = []
+
+    @model_validator(mode="after")
+    def _of_one_domain(self) -> "_File":
+        if bool(self.problems) == bool(self.penalties):
+            raise ValueError("a scenario plays either problems or penalties")
+        return self
+
+    @property
+    def domain(self) -> Domain:
+        """What it plays."""
+        return DOMAINS["problems" if self.problems else "penalties"]
+
+    @property
+    def cases(self) -> list[Case]:
+        """Its problems, or its penalty cases."""
+        return self.problems or self.penalties
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A scenario that can be played."""
+    """A scenario that can be played; a legal day lasts `day_seconds` unless told otherwise."""
 
     name: str
+    domain: Domain
     starts: datetime.date
     ends: datetime.date
+    day_seconds: float
     identities: Mapping[str, Identity]
     enterprises: Mapping[str, pb.Enterprise]
     cases: Sequence[Case]
 
     def request(self, case: Case, step: Step) -> Message:
         """The request of a step, without request_id, name and evidence."""
-        arguments = dict(step.arguments)
-        if step.call == "ReportProblem":
-            company = self.enterprises[case.enterprise]
-            arguments["enterprise"] = json_format.MessageToDict(company)
-        return json_format.ParseDict(arguments, _request_class(step.call)())
+        arguments = _plain(step.arguments)
+        if step.call == self.domain.opening:
+            for field, known in self.domain.party(self.enterprises[case.enterprise]).items():
+                arguments[field] = known | arguments.get(field, {})
+        message = GetMessageClass(self.domain.methods[step.call].input_type)()
+        return json_format.ParseDict(arguments, message)
+
+
+def _plain(value: Any) -> Any:
+    """`value` as JSON has it: a day as year, month and day."""
+    match value:
+        case dict():
+            return {key: _plain(each) for key, each in value.items()}
+        case list():
+            return [_plain(each) for each in value]
+        case datetime.date():
+            return {"year": value.year, "month": value.month, "day": value.day}
+        case _:
+            return value
 
 
 def load(path: Path, roles_file: Path = ROLES_FILE) -> Scenario:
@@ -144,7 +178,16 @@ def _scenario(file: _File) -> Scenario:
         key: pb.Enterprise(uscc=company.uscc, display_name=company.display_name)
         for key, company in file.enterprises.items()
     }
-    return Scenario(file.name, file.starts, file.ends, identities, companies, file.problems)
+    return Scenario(
+        file.name,
+        file.domain,
+        file.starts,
+        file.ends,
+        file.day_seconds,
+        identities,
+        companies,
+        file.cases,
+    )
 
 
 def _identity(person: Person) -> Identity:
@@ -173,13 +216,13 @@ def _faults(file: _File) -> Iterator[tuple[Location, str]]:
             yield ("enterprises", key), f"enterprise {key}: {violation.proto.message}"
     for key in file.enterprises.keys() & file.people.keys():
         yield ("enterprises", key), f"{key} is both a person and an enterprise"
-    for number, case in enumerate(file.problems):
-        at = ("problems", number)
+    for number, case in enumerate(file.cases):
+        at = (file.domain.section, number)
         if case.enterprise not in file.enterprises:
             yield (*at, "enterprise"), f"enterprise {case.enterprise} is not listed"
             return
-        if case.steps[0].call != "ReportProblem":
-            yield (*at, "steps", 0, "call"), "the first step must be ReportProblem"
+        if case.steps[0].call != file.domain.opening:
+            yield (*at, "steps", 0, "call"), f"the first step must be {file.domain.opening}"
         before = file.starts
         for index, step in enumerate(case.steps):
             yield from _step_faults(scenario, case, step, before, (*at, "steps", index))
@@ -201,15 +244,16 @@ def _step_faults(
         yield (*at, "date"), f"{step.date} lies before {before}"
     if step.call == ACKNOWLEDGE:
         return
-    if step.call not in METHODS:
-        yield (*at, "call"), f"ProblemService has no method {step.call}"
+    if step.call not in scenario.domain.methods:
+        services = " or ".join(scenario.domain.stubs)
+        yield (*at, "call"), f"{services} has no method {step.call}"
         return
     try:
         request = scenario.request(case, step)
     except json_format.ParseError as error:
         yield (*at, "with"), f"{step.call}: {str(error).splitlines()[0]}"
         return
-    for violation in protovalidate.collect_violations(_filled(request, step)):
+    for violation in protovalidate.collect_violations(_filled(scenario.domain, request, step)):
         field = violation.proto.field
         where = (*at, "with", *_keys(field))
         yield where, f"{step.call}: {dotted(field)}: {violation.proto.message}"
@@ -223,20 +267,28 @@ def _keys(path: protovalidate.FieldPathPb | None) -> Iterator[int | str]:
             yield element.subscript.value
 
 
-def _filled(request: Message, step: Step) -> Message:
+def _filled(domain: Domain, request: Message, step: Step) -> Message:
     filler: dict[str, Any] = {"requestId": ANY_ID}
-    fields = request.DESCRIPTOR.fields_by_name
-    if "name" in fields:
-        filler["name"] = f"problems/{ANY_ID}"
-    if "evidence" in fields and step.attach:
-        filler["evidence"] = [ANY_FILE]
+    if "name" in request.DESCRIPTOR.fields_by_name:
+        filler["name"] = f"{domain.collection}/{ANY_ID}"
     whole = type(request)()
     whole.CopyFrom(request)
+    enclose(whole, [json_format.ParseDict(ANY_FILE, Evidence())] * len(step.attach))
     return json_format.ParseDict(filler, whole)
 
 
-def _request_class(call: str) -> type[Message]:
-    return GetMessageClass(METHODS[call].input_type)
+def enclose(request: Any, files: Iterable[Evidence]) -> None:
+    """Put `files` into the evidence of a request, where it has any: as they are, or each into the entry
+    that says what kind of evidence it is.
+    """
+    field = request.DESCRIPTOR.fields_by_name.get("evidence")
+    if field is None:
+        return
+    if field.message_type == Evidence.DESCRIPTOR:
+        request.evidence.extend(files)
+        return
+    for entry, file in zip(request.evidence, files, strict=False):
+        entry.file.CopyFrom(file)
 
 
 def _line(node: yaml.Node | None, location: Sequence[int | str]) -> int:

@@ -21,7 +21,9 @@ import psutil
 import pytest
 from rich.console import Console
 
-from ops.demo import Escalation, LedgerRow, Outcome, Reminder, Report, ledger, summary
+from ops.demo import summary
+from ops.outcome import Escalation, Outcome, Reminder, Report
+from ops.problem_play import LedgerRow, ProblemPlay
 from ops.scenario import Case, load
 from ops.ui import QUERIES
 from tests.e2e.facts import TIME, final_state, implied
@@ -70,7 +72,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 
 @pytest.fixture
 def outcome(case: Case, played: dict[str, Any]) -> dict[str, Any]:
-    (found,) = [each for each in played["problems"] if each["key"] == case.key]
+    (found,) = [each for each in played["cases"] if each["key"] == case.key]
     return dict(found)
 
 
@@ -79,7 +81,7 @@ def kinds(outcome: dict[str, Any]) -> list[str]:
 
 
 def test_a_problem_goes_the_way_that_its_steps_imply(case: Case, outcome: dict[str, Any]) -> None:
-    assert outcome["problem"].startswith("problems/")
+    assert outcome["name"].startswith("problems/")
     assert [kind for kind in kinds(outcome) if kind not in TIME] == implied(case)
     assert outcome["final_state"] == final_state(case)
     times = [datetime.fromisoformat(stage["time"]) for stage in outcome["stages"]]
@@ -94,7 +96,7 @@ def test_a_problem_goes_the_way_that_its_steps_imply(case: Case, outcome: dict[s
 
 
 def test_every_branch_is_played(played: dict[str, Any]) -> None:
-    outcomes = {outcome["key"]: outcome for outcome in played["problems"]}
+    outcomes = {outcome["key"]: outcome for outcome in played["cases"]}
     assert Counter(outcome["final_state"] for outcome in outcomes.values()) == {
         "STATE_CLOSED": 4,
         "STATE_UNFOUNDED": 1,
@@ -119,7 +121,7 @@ def test_every_branch_is_played(played: dict[str, Any]) -> None:
 
 
 def test_the_ledger_is_told_to_programs_too(played: dict[str, Any]) -> None:
-    outcomes = {outcome["problem"]: outcome for outcome in played["problems"]}
+    outcomes = {outcome["name"]: outcome for outcome in played["cases"]}
     rows = played["ledger"]
     ordered = Counter((case.key, *item) for case in CASES for item in last_order(case))
     assert ordered == Counter(
@@ -149,7 +151,7 @@ def test_people_read_one_label_for_each_state_and_a_sum_that_adds_up(
     report = Report(
         **played
         | {
-            "problems": [
+            "cases": [
                 Outcome(
                     **problem
                     | {
@@ -157,21 +159,20 @@ def test_people_read_one_label_for_each_state_and_a_sum_that_adds_up(
                         "escalations": [Escalation(**each) for each in problem["escalations"]],
                     }
                 )
-                for problem in played["problems"]
+                for problem in played["cases"]
             ],
             "ledger": [LedgerRow(**row) for row in played["ledger"]],
         }
     )
     console = Console(width=200, file=StringIO())
     with console.capture() as shown:
-        console.print(ledger(report), summary(report))
+        play = ProblemPlay()
+        console.print(play.table(report), summary(report, play.label))
     assert "已销号" in shown.get()
     assert "不属实" in shown.get()
     assert "CLOSED" not in shown.get()
     assert "UNFOUNDED" not in shown.get()
-    total, *parts = map(
-        int, re.findall(r"(\d+) (?:events|of problems|reminders|other)", shown.get())
-    )
+    total, *parts = map(int, re.findall(r"(\d+) (?:events|of cases|reminders|other)", shown.get()))
     assert total == sum(parts) == sum(played["events"].values())
 
 
@@ -263,14 +264,14 @@ def test_an_interrupted_demo_leaves_no_folder(home: Path, moment: str) -> None:
 
 
 def test_each_fact_is_counted_once(played: dict[str, Any]) -> None:
-    stages = Counter(kind for outcome in played["problems"] for kind in kinds(outcome))
+    stages = Counter(kind for outcome in played["cases"] for kind in kinds(outcome))
     steps = Counter(kind for case in CASES for kind in implied(case))
     counts = played["events"]
     for kind, count in steps.items():
         assert counts.pop(RECTIFICATION + kind) == count, kind
     for kind in TIME:
         assert counts.pop(RECTIFICATION + kind) == stages[kind] >= 1, kind
-    reminders = sum(len(outcome["reminders"]) for outcome in played["problems"])
+    reminders = sum(len(outcome["reminders"]) for outcome in played["cases"])
     sent = sum(NOTICES.get(kind, 1) * count for kind, count in stages.items())
     assert counts.pop(NOTIFICATION + "NoticeSent") == sent + reminders
     acknowledgements = [step for case in CASES for step in case.steps if "Ack" in step.call]

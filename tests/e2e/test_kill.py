@@ -91,13 +91,11 @@ async def test_a_part_killed_in_the_middle_changes_nothing(name: str, home: Path
             events, runs = await log_of(stack), await runs_of_loops(stack)
             restarts = {part: stack.part(part).restarts for part in ALL}
     assert restarts == dict.fromkeys(ALL, 0) | {name: 1}
-    assert {outcome.key: outcome.final_state for outcome in report.problems} == {
+    assert {outcome.key: outcome.final_state for outcome in report.cases} == {
         case.key: final_state(case) for case in scenario.cases
     }
     assert report.events == Counter(event.payload.TypeName() for event in events)
     assert report.workflows == len(scenario.cases)
-    loops = {
-        f"problem-loop/{outcome.problem.removeprefix('problems/')}" for outcome in report.problems
-    }
+    loops = {f"problem-loop/{outcome.name.removeprefix('problems/')}" for outcome in report.cases}
     assert runs == Counter(loops)
     check_log(events, scenario.cases)
