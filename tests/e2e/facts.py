@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.notification.v1 import notice_pb2
+from bihuan.penalty.v1 import events_pb2 as penalty
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop
 from ops.scenario import ACKNOWLEDGE, Case, Step
@@ -112,3 +113,51 @@ def _key(
 
 def _reminds(notice: notice_pb2.NoticeSent) -> bool:
     return notice.kind == notice_pb2.NOTICE_KIND_REMINDER
+
+
+# What a penalty case records for each call, where it is not the same word in the past tense.
+FINES = {
+    "RegisterClue": "ClueRegistered",
+    "FileCase": "CaseFiled",
+    "AddEvidence": "EvidenceAdded",
+    "ConcludeInvestigation": "InvestigationConcluded",
+    "ServeNotice": "NoticeServed",
+    "WaiveRights": "RightsWaived",
+    "DecideCase": "CaseDecided",
+    "ServeDecision": "DecisionServed",
+    "PublishDecision": "DecisionPublished",
+    "ApplyForPlan": "PlanApplied",
+    "GrantPlan": "PlanGranted",
+    "RecordPayment": "PaymentRecorded",
+    "ReduceSurcharge": "SurchargeReduced",
+    "CloseCase": "CaseClosed",
+}
+
+
+def check_fines(events: Sequence[Event], cases: Sequence[Case]) -> None:
+    """Each fact of penalty cases once: what people did, each deadline that passed, each notice."""
+    streams = {of: found for of, found in _by_stream(events).items() if "penalty.case-" in of}
+    assert len(streams) == len(cases)
+    wanted = Counter(tuple(FINES[step.call] for step in case.steps) for case in cases)
+    by_people = [[kind(event) for event in recorded] for recorded in streams.values()]
+    assert wanted == Counter(
+        tuple(each for each in kinds if each != "DeadlinePassed") for kinds in by_people
+    )
+    for recorded in streams.values():
+        passed = [
+            penalty.DeadlinePassed.FromString(event.payload.value).deadline.deadline.id
+            for event in recorded
+            if kind(event) == "DeadlinePassed"
+        ]
+        assert len(set(passed)) == len(passed), "recorded twice"
+    notices = [
+        (event.causation_id, notice_pb2.NoticeSent.FromString(event.payload.value))
+        for event in events
+        if kind(event) == "NoticeSent"
+    ]
+    # Of one deadline several days are reminded of in the same words, but none twice.
+    told = Counter(
+        (*_key(cause, notice), _reminds(notice) and notice.send_time.ToJsonString()[:10])
+        for cause, notice in notices
+    )
+    assert set(told.values()) == {1}, [key for key, count in told.items() if count > 1]

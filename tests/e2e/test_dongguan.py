@@ -55,8 +55,8 @@ LEDGERS = {
         ("2028-10-04", "缴款", -51_875 * FEN, 0),
     ],
     # 50,000 + 150,000 x (20 + 10 + 10) points = 110,000.00; a twelfth is 9,166.66. Four are paid, 73,333.36
-    # fall due on 2027-03-30, the day of the revocation. Surcharge from 03-31 to 04-30, 1 + 30 = 31 days x 3% x
-    # 73,333.36 = 68,200.0248, down to a fen.
+    # fall due on 2027-03-30, the day of the revocation. Surcharge from 03-31 to 04-30, 1 + 30 = 31 days x 3%
+    # x 73,333.36 = 68,200.0248, down to a fen.
     "东莞市立新电镀有限公司": [
         ("2026-09-29", "罚款", 11_000_000, 11_000_000),
         ("2026-11-06", "缴款", -916_666, 10_083_334),
@@ -76,7 +76,6 @@ LEDGERS = {
         ("2027-04-02", "缴款", -2_333_334, 0),
     ],
 }
-# One for each date of each plan that was still to be paid when its reminders were due.
 DEFAULTED = "东莞市立新电镀有限公司"
 
 
