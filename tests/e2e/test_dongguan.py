@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -116,5 +115,4 @@ def test_only_the_one_who_defaulted_missed_a_payment(played: dict[str, Any]) -> 
         kinds = [stage["event"] for stage in case["stages"]]
         assert ("PlanRevoked" in kinds) == (case["enterprise"] == DEFAULTED), kinds
         assert "PlanGranted" in kinds
-        assert date.fromisoformat(case["stages"][0]["time"][:10]) == date(2026, 9, 7)
         assert case["reminders"]
