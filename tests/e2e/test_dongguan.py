@@ -113,6 +113,8 @@ def test_every_case_is_closed_and_every_loop_has_ended(played: dict[str, Any]) -
 def test_only_the_one_who_defaulted_missed_a_payment(played: dict[str, Any]) -> None:
     for case in played["cases"]:
         kinds = [stage["event"] for stage in case["stages"]]
-        assert ("PlanRevoked" in kinds) == (case["enterprise"] == DEFAULTED), kinds
+        defaulted = case["enterprise"] == DEFAULTED
+        assert ("PlanRevoked" in kinds) == defaulted, kinds
         assert "PlanGranted" in kinds
-        assert case["reminders"]
+        # The others pay before they are reminded, or as they are.
+        assert case["reminders"] or not defaulted
