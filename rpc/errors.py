@@ -20,6 +20,7 @@ from google.rpc.status_pb2 import Status
 
 DOMAIN = "bihuan"
 STATUS_DETAILS = "grpc-status-details-bin"  # where gRPC carries google.rpc.Status
+MOST_NAMED = 6  # fields that a message names; the details have them all
 
 
 @dataclass(eq=False)
@@ -103,10 +104,15 @@ class StatusError(Exception):
 def invalid_argument(
     reason: str, message: str, violations: Iterable[tuple[str, str]] = (), **metadata: str
 ) -> StatusError:
-    """The request itself is wrong, whatever the state: (dotted field path, description) pairs."""
-    return StatusError(
-        Code.INVALID_ARGUMENT, reason, message, metadata, violations=tuple(violations)
-    )
+    """The request itself is wrong, whatever the state: (dotted field path, description) pairs.
+
+    A message that names none of the fields gets them added: many clients show nothing else.
+    """
+    wrong = tuple(violations)
+    if wrong and not any(path in message for path, _ in wrong):
+        named = "; ".join(f"{path} {text}" for path, text in wrong[:MOST_NAMED])
+        message = f"{message}: {named}"
+    return StatusError(Code.INVALID_ARGUMENT, reason, message, metadata, violations=wrong)
 
 
 def failed_precondition(reason: str, message: str, **metadata: str) -> StatusError:

@@ -46,3 +46,13 @@ def test_what_is_not_found_is_named():
     assert error.to_status().details[1].Unpack(info)
     assert (info.resource_type, info.resource_name) == ("bihuan.dev/Problem", "problems/1")
     assert (error.code, error.reason) == (Code.NOT_FOUND, "PROBLEM_NOT_FOUND")
+
+
+def test_a_message_names_the_fields_at_fault_as_many_clients_show_nothing_else():
+    at_fault = [("a.b", "must be given")]
+    said = {"a.b is missing": "a.b is missing", "no date": "no date: a.b must be given"}
+    for message, told in said.items():
+        assert errors.invalid_argument("R", message, at_fault).message == told
+    many = [(f"f{n}", "is wrong") for n in range(20)]
+    message = errors.invalid_argument("R", "wrong", many).message
+    assert message.endswith("f5 is wrong"), "the details have them all"
