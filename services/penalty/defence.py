@@ -112,8 +112,8 @@ def schedule(p: Proceeding, command: rpc_pb.ScheduleHearingRequest) -> list[Even
     if day <= as_date(counted.due_date):
         raise p.refuse(
             "HEARING_NOTICE_TOO_SHORT",
-            f"served on {as_date(service.serve_date)}, the hearing is after {as_date(counted.due_date)}"
-            f" at the earliest: {counted.rule.citation}",
+            f"served on {as_date(service.serve_date)}, the hearing_date must lie after"
+            f" {as_date(counted.due_date)}: {counted.rule.citation}",
             after=f"{as_date(counted.due_date)}",
             rule=counted.rule.id,
         )
@@ -122,6 +122,7 @@ def schedule(p: Proceeding, command: rpc_pb.ScheduleHearingRequest) -> list[Even
         notice_date=service.serve_date,
         hearing_date=command.hearing_date,
         chair=command.chair,
+        place=command.place,
     )
     return [
         ev.HearingScheduled(

@@ -16,6 +16,22 @@ from services.penalty.proceeding import Proceeding, day_message
 
 UNITS = {Unit.WORKING_DAYS: "个工作日", Unit.CALENDAR_DAYS: "日", Unit.MONTHS: "个月"}
 PUBLIC_NOTICE = "penalty.public_notice_service"
+DECISIONS = frozenset({doc.DOCUMENT_KIND_DECISION, doc.DOCUMENT_KIND_DAILY_DECISION})
+# Where each remedy is sought, by the rule of its period.
+ROUTES = {
+    "remedy.reconsideration": "remedy.reconsideration_body",
+    "remedy.suit": "remedy.suit_court",
+}
+NO_PENALTY = {
+    pb.Decision.GROUND_MINOR: "penalty.no_penalty_minor",
+    pb.Decision.GROUND_FIRST_MINOR: "penalty.no_penalty_first",
+    pb.Decision.GROUND_NO_FAULT: "penalty.no_penalty_no_fault",
+}
+LAWS = {
+    amounts.LAW_CHOICE_CONDUCT: "适用违法行为发生时的法律",
+    amounts.LAW_CHOICE_DECISION: "适用处罚较轻的现行法律",
+}
+PAY = "到指定的银行或者通过电子支付系统缴纳罚款"
 
 
 class Serving(Protocol):
@@ -58,6 +74,7 @@ def issued(
     day = as_date(service.act_date) if service else p.today
     contents.respondent = respondent(p.case.respondent)
     contents.bureau = p.rules.text("penalty.bureau", day)
+    contents.decision_number = decision_number(p.case)
     return doc.Document(
         kind=kind,
         number=f"{p.rules.series(series_kind(kind), day)}〔{day.year}〕",
@@ -70,6 +87,11 @@ def issued(
 def series_kind(kind: doc.DocumentKind.ValueType) -> str:
     """The kind of document as the rules call it, for example "decision"."""
     return doc.DocumentKind.Name(kind).removeprefix("DOCUMENT_KIND_").lower()
+
+
+def decision_number(case: pb.PenaltyCase) -> str:
+    """The number of the penalty decision, or empty until there is one."""
+    return next((each.number for each in case.documents if each.kind in DECISIONS), "")
 
 
 def respondent(party: pb.Respondent) -> str:
@@ -92,6 +114,7 @@ def notice(
         pb.DUTY_APOLOGY: "可申请道歉承诺从轻处罚",
     }
     contents = _grounds(p, proposal)
+    contents.reasons = _reckoned(p, proposal, "拟处")
     contents.rights.extend(_until(said[each.duty], each.deadline) for each in opened)
     return issued(p, doc.DOCUMENT_KIND_NOTICE, contents, service)
 
@@ -101,7 +124,7 @@ def hearing_notice(p: Proceeding, hearing: pb.Hearing, service: doc.Service) -> 
     contents = doc.Contents(
         facts=p.case.violation.summary,
         amount_fen=p.case.proposal.chosen_fen,
-        performance=f"听证于{_day(as_date(hearing.hearing_date))}举行",
+        performance=f"听证于{day_text(as_date(hearing.hearing_date))}在{hearing.place}举行",
         due_date=hearing.hearing_date,
         rights=["可申请回避", "可委托一至二人代理"],
         consequences=["无正当理由拒不出席的，视为放弃听证权利"],
@@ -114,16 +137,17 @@ def decision(p: Proceeding, decided: pb.Decision, reasons: str) -> doc.Document:
     """The written decision: what was found and why, how and until when to perform, how to appeal."""
     contents = _grounds(p, decided.discretion)
     contents.defence.extend(_defence(p.case))
-    contents.reasons = reasons
     if decided.kind == pb.Decision.KIND_NO_PENALTY:
         contents.ClearField("discretion")
+        contents.law.append(_cited(p, NO_PENALTY[decided.ground], p.today))
+        contents.reasons = reasons
         return issued(p, doc.DOCUMENT_KIND_NO_PENALTY, contents)
-    contents.performance = _within(p, "penalty.payment", "自收到本决定书之日起", "向指定银行缴纳")
+    reckoned = _reckoned(p, decided.discretion, "决定处以")
+    contents.reasons = "\n".join(filter(None, [reckoned, reasons]))
+    payment = f"{PAY}{yuan(decided.fine_fen)}元"
+    contents.performance = _within(p, "penalty.payment", "自收到本决定书之日起", payment)
     contents.rights.extend(
-        [
-            _within(p, "remedy.reconsideration", "自知道本决定之日起", "可申请行政复议"),
-            _within(p, "remedy.suit", "自知道本决定之日起", "可提起行政诉讼"),
-        ]
+        _within(p, rule_id, "自知道本决定之日起", f"可{remedy(p, rule_id)}") for rule_id in ROUTES
     )
     contents.consequences.extend([_surcharge(p), _enforcement(p)])
     daily = p.case.HasField("daily_basis")
@@ -136,10 +160,11 @@ def demand(
 ) -> doc.Document:
     """The demand letter: time, manner, the exact amount in fen, and the right to be heard."""
     contents = doc.Contents(
-        facts="逾期未履行行政处罚决定",
+        facts=f"逾期未履行{decision_number(p.case)}行政处罚决定，"
+        f"尚欠罚款{yuan(fine_fen)}元、加处罚款{yuan(surcharge_fen)}元",
         amount_fen=fine_fen + surcharge_fen,
         surcharge_fen=surcharge_fen,
-        performance=_until("向指定银行缴纳", until),
+        performance=_until("到指定的银行或者通过电子支付系统缴纳", until),
         due_date=until.due_date,
         rights=["收到本催告书后可进行陈述申辩"],
         consequences=[_enforcement(p)],
@@ -179,6 +204,8 @@ def _grounds(p: Proceeding, discretion: amounts.Discretion) -> doc.Contents:
     """Facts, evidence, law and the amount with how it follows."""
     case = p.case
     cited = [discretion.offence.citation or _cited(p, case.violation.offence, _conduct(p))]
+    if discretion.daily_fen:
+        cited.insert(0, _cited(p, case.violation.offence, _conduct(p)))
     if discretion.HasField("table"):
         cited.append(discretion.table.citation)
     return doc.Contents(
@@ -188,6 +215,27 @@ def _grounds(p: Proceeding, discretion: amounts.Discretion) -> doc.Contents:
         discretion=discretion,
         amount_fen=discretion.chosen_fen,
     )
+
+
+def _reckoned(p: Proceeding, discretion: amounts.Discretion, verb: str) -> str:
+    """How the amount follows, as a person reads it (裁量理由)."""
+    basis, law = p.case.daily_basis, LAWS.get(discretion.law_choice)
+    if discretion.daily_fen:
+        lines = [f"原处罚决定罚款{yuan(basis.original_fine_fen)}元，按日连续处罚{basis.days}日"]
+    else:
+        floor, ceiling = yuan(discretion.floor_fen), yuan(discretion.ceiling_fen)
+        lines = [f"法定罚款幅度{floor}元以上{ceiling}元以下"]
+        lines += [
+            f"{each.factor}：{each.level}（{each.points}分）" for each in discretion.reckoning
+        ]
+        lines.append(f"合计{discretion.points}分，计算为{yuan(discretion.computed_fen)}元")
+    if law:
+        lines.insert(0, law)
+    if discretion.apology_reduction_fen:
+        lines.append(f"因道歉承诺从轻减{yuan(discretion.apology_reduction_fen)}元")
+    if discretion.difference_reason:
+        lines.append(f"不按计算数额的理由：{discretion.difference_reason}")
+    return "；".join([*lines, f"{verb}罚款{yuan(discretion.chosen_fen)}元"])
 
 
 def _defence(case: pb.PenaltyCase) -> list[str]:
@@ -203,6 +251,17 @@ def _defence(case: pb.PenaltyCase) -> list[str]:
     return lines or ["当事人在法定期限内未陈述申辩"]
 
 
+def remedy(p: Proceeding, rule_id: str) -> str:
+    """Where which remedy is sought, for example "向某市人民政府申请行政复议"."""
+    name = p.rules.rule(rule_id, p.today).name
+    return f"向{p.rules.text(ROUTES[rule_id], p.today)}{name}"
+
+
+def yuan(fen: int) -> str:
+    """An amount in yuan, with its fen where there are any."""
+    return f"{fen // 100}" + (f".{fen % 100:02}" if fen % 100 else "")
+
+
 def _within(p: Proceeding, rule_id: str, since: str, what: str) -> str:
     version = p.rules.rule(rule_id, p.today).version
     unit = UNITS[version.unit] if version.unit else ""
@@ -210,7 +269,7 @@ def _within(p: Proceeding, rule_id: str, since: str, what: str) -> str:
 
 
 def _until(what: str, deadline: Deadline) -> str:
-    return f"{_day(as_date(deadline.due_date))}前{what}（{deadline.rule.citation}）"
+    return f"{day_text(as_date(deadline.due_date))}（含当日）前{what}（{deadline.rule.citation}）"
 
 
 def _surcharge(p: Proceeding) -> str:
@@ -235,5 +294,6 @@ def _percent(share: Decimal | None) -> str:
     return f"{(share * 100).normalize():f}%" if share else ""
 
 
-def _day(day: date) -> str:
+def day_text(day: date) -> str:
+    """A day as a person writes it."""
     return f"{day.year}年{day.month}月{day.day}日"

@@ -8,9 +8,10 @@ from datetime import date
 
 from bihuan.penalty.v1 import account_pb2 as money
 from bihuan.penalty.v1 import document_pb2 as pb
+from bihuan.types.v1.deadline_pb2 import CONFIDENCE_LOW
 from rules import Rule
 from services.penalty.account import missed, statement, unpaid_fine
-from services.penalty.documents import UNITS, issued
+from services.penalty.documents import UNITS, day_text, decision_number, issued, remedy, yuan
 from services.penalty.proceeding import Proceeding, day_message, due_date
 
 DEFAULT, GRACE, DEMAND = "penalty.plan_default", "penalty.plan_grace", "enforcement.demand"
@@ -34,12 +35,12 @@ def consent(
     """The consent with the schedule. `account` has the terms that it brings."""
     last = plan.instalments[-1].deadline
     contents = _contents(p, reasons)
-    contents.facts = _applied(application)
+    contents.facts = _applied(p, application)
     contents.evidence.extend(each.title for each in application.evidence)
     contents.law.extend(_distinct([_rule(p, REVIEW).version.citation, *_citations(plan)]))
     contents.amount_fen = sum(each.amount_fen for each in plan.instalments)
     contents.surcharge_fen = _surcharge_due(p, account)
-    contents.performance = _performance(plan)
+    contents.performance = _performance(plan, contents.surcharge_fen)
     contents.due_date.CopyFrom(last.due_date)
     contents.schedule.extend(
         pb.ScheduleLine(due_date=each.deadline.due_date, amount_fen=each.amount_fen)
@@ -53,7 +54,7 @@ def refusal(p: Proceeding, application: money.Application, reasons: str) -> pb.D
     """The refusal: what was due stays due."""
     account = p.case.account
     contents = _contents(p, reasons)
-    contents.facts = _applied(application)
+    contents.facts = _applied(p, application)
     contents.evidence.extend(each.title for each in application.evidence)
     cited = [REVIEW, LATE] if application.late else [REVIEW]
     contents.law.extend(_distinct(_rule(p, rule_id).version.citation for rule_id in cited))
@@ -76,7 +77,7 @@ def revocation(
     contents.law.extend(_distinct([_rule(p, REVIEW).version.citation, *_citations(plan)]))
     contents.amount_fen = statement(account, p.rules, p.today).outstanding_fen
     contents.surcharge_fen = _surcharge_due(p, account)
-    contents.performance = f"未缴余额于{due}一次缴清"
+    contents.performance = f"未缴余额于{day_text(due)}一次缴清"
     contents.due_date.CopyFrom(day_message(due))
     contents.consequences.extend([_surcharge(p), _enforcement(p)])
     return issued(p, pb.DOCUMENT_KIND_REVOCATION, contents)
@@ -86,34 +87,33 @@ def _contents(p: Proceeding, reasons: str) -> pb.Contents:
     return pb.Contents(rights=[_remedy(p, rule_id) for rule_id in REMEDIES], reasons=reasons)
 
 
-def _applied(application: money.Application) -> str:
+def _applied(p: Proceeding, application: money.Application) -> str:
     grounds = "、".join(GROUNDS[ground] for ground in application.grounds)
-    late = "，在缴款期限届满后" if application.late else ""
-    return f"当事人{late}以{grounds}为由申请：{application.statement}"
+    late = "在缴款期限届满后" if application.late else ""
+    fine = f"延期（分期）缴纳{decision_number(p.case)}行政处罚决定的罚款"
+    return f"当事人{late}以{grounds}为由申请{fine}：{application.statement}"
 
 
-def _performance(plan: money.Plan) -> str:
+def _performance(plan: money.Plan, surcharge_fen: int) -> str:
     how = "分期" if plan.kind == money.PLAN_KIND_INSTALMENTS else "延期"
-    text = f"凭本通知书到指定银行{how}缴纳，共{len(plan.instalments)}期"
+    text = f"凭本通知书到指定银行{how}缴纳罚款，共{len(plan.instalments)}期"
+    if surcharge_fen:
+        text += f"，另缴已产生的加处罚款{yuan(surcharge_fen)}元"
     if plan.HasField("pledge"):
-        hours = f"{plan.pledge.required_tenths // 10}.{plan.pledge.required_tenths % 10}"
-        text += f"；{due_date(plan.pledge.deadline)}前完成志愿服务{hours}小时"
+        last = day_text(due_date(plan.pledge.deadline))
+        text += f"；{last}（含当日）前完成志愿服务{plan.pledge.required_tenths / 10:g}小时"
     return text
 
 
 def _broken(plan: money.Plan) -> list[str]:
     unpaid = [
-        f"第{each.number}期应于{due_date(each.deadline)}缴纳，尚欠{_yuan(each)}元"
+        f"第{each.number}期应于{day_text(due_date(each.deadline))}缴纳，"
+        f"尚欠{yuan(each.amount_fen - each.paid_fen)}元"
         for each in missed(plan)
     ]
     if plan.pledge.missed:
-        unpaid.append(f"未在{due_date(plan.pledge.deadline)}前完成志愿服务")
+        unpaid.append(f"未在{day_text(due_date(plan.pledge.deadline))}前完成志愿服务")
     return unpaid
-
-
-def _yuan(instalment: money.Instalment) -> str:
-    fen = instalment.amount_fen - instalment.paid_fen
-    return f"{fen // 100}.{fen % 100:02}"
 
 
 def _grace(p: Proceeding) -> str:
@@ -138,7 +138,7 @@ def _enforcement(p: Proceeding) -> str:
 
 def _remedy(p: Proceeding, rule_id: str) -> str:
     rule = _rule(p, rule_id)
-    return f"可以自收到之日起{_period(rule)}内{rule.name}（{rule.version.citation}）"
+    return f"可以自收到之日起{_period(rule)}内{remedy(p, rule_id)}（{rule.version.citation}）"
 
 
 def _period(rule: Rule) -> str:
@@ -146,7 +146,8 @@ def _period(rule: Rule) -> str:
 
 
 def _citations(plan: money.Plan) -> list[str]:
-    return [rule.citation for rule in plan.rules]
+    # How the bureau reads what the law leaves open is no law: only the officer sees it.
+    return [rule.citation for rule in plan.rules if rule.confidence != CONFIDENCE_LOW]
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:

@@ -108,7 +108,13 @@ def fine(fine_fen: int = FINE, **fields: Any) -> rpc_pb.DecideCaseRequest:
 
 
 def hearing(today: date, on: date, chair: str = "chen") -> rpc_pb.ScheduleHearingRequest:
-    return served(rpc_pb.ScheduleHearingRequest, today, hearing_date=day_message(on), chair=chair)
+    return served(
+        rpc_pb.ScheduleHearingRequest,
+        today,
+        hearing_date=day_message(on),
+        chair=chair,
+        place="本局听证室（9时30分）",
+    )
 
 
 def payment(today: date, amount_fen: int, reference: str = "1") -> pay_pb.RecordPaymentRequest:

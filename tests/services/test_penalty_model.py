@@ -814,6 +814,10 @@ def test_the_court_can_be_asked_for_three_months_after_the_suit_s_period() -> No
     letter = case.case.documents[-1]
     assert letter.contents.amount_fen == 2 * req.FINE  # the surcharge has reached its cap
     assert letter.contents.surcharge_fen == req.FINE
+    assert (
+        letter.contents.decision_number == "东环罚字〔2026〕"
+    )  # its serial is given as it is recorded
+    assert letter.contents.decision_number in letter.contents.facts
     case.do(to(date(2027, 4, 8)), TO_COURT)
     assert case.state == "ENFORCING"
     assert case.case.enforcement.amount_fen == 2 * req.FINE
@@ -881,6 +885,7 @@ def test_seven_working_days_lie_between_the_notice_and_the_hearing(
     assert error.reason == "HEARING_NOTICE_TOO_SHORT"
     assert error.metadata["rule"] == "penalty.hearing_notice"
     case.do(req.hearing(served, first))
+    assert case.case.documents[-1].contents.performance.endswith("在本局听证室（9时30分）举行")
     # Put off: another notice, another day.
     case.do(req.hearing(served, first + DAY))
     assert as_date(case.case.hearing.hearing_date) == first + DAY
@@ -1033,6 +1038,7 @@ def test_no_penalty_has_its_conditions(
         return
     case.do(no_penalty(ground))
     assert case.case.documents[-1].kind == doc.DOCUMENT_KIND_NO_PENALTY
+    assert "行政处罚法第三十三条" in case.case.documents[-1].contents.law[-1]
     assert case.opened == {"DUTY_SERVICE"}
     case.do(SERVE)
     assert case.state == "PERFORMED"
@@ -1094,7 +1100,11 @@ def test_a_daily_penalty_is_the_original_fine_for_each_day() -> None:
     assert case.refused(decide_).reason == "LEGAL_REVIEW_MISSING"
     case.do(review(), decide_)
     assert case.case.decision.fine_fen == 9 * req.FINE
-    assert case.case.documents[-1].kind == doc.DOCUMENT_KIND_DAILY_DECISION
+    decision = case.case.documents[-1]
+    assert decision.kind == doc.DOCUMENT_KIND_DAILY_DECISION
+    assert decision.contents.reasons.startswith(
+        f"原处罚决定罚款{req.FINE // 100}元，按日连续处罚9日；"
+    )
 
 
 def test_a_daily_penalty_counts_the_original_fine_as_a_remedy_left_it() -> None:
@@ -1312,9 +1322,9 @@ def test_a_decision_says_all_that_the_law_demands() -> None:
     case.do(*NOTIFIED, req.STATE, req.CONSIDER, go(20), review(), DISCUSS, FINE)
     notice, decision = (each.contents for each in case.case.documents)
     assert notice.rights == [
-        "2026年9月15日前可进行陈述申辩（生态环境行政处罚办法第四十四条、行政处罚法第八十五条）",
-        "2026年9月15日前可要求听证（行政处罚法第六十四条、第八十五条）",
-        "2026年9月17日前可申请道歉承诺从轻处罚（东莞市生态环境违法行为道歉承诺从轻处罚工作指引（东环〔2024〕69号））",
+        "2026年9月15日（含当日）前可进行陈述申辩（生态环境行政处罚办法第四十四条、行政处罚法第八十五条）",
+        "2026年9月15日（含当日）前可要求听证（行政处罚法第六十四条、第八十五条）",
+        "2026年9月17日（含当日）前可申请道歉承诺从轻处罚（东莞市生态环境违法行为道歉承诺从轻处罚工作指引（东环〔2024〕69号））",
     ]
     assert decision.respondent.startswith(req.TRADER.display_name)
     assert decision.facts == "排放浓度超过许可限值"
@@ -1323,12 +1333,19 @@ def test_a_decision_says_all_that_the_law_demands() -> None:
     assert decision.defence == ["设备故障，请从轻：不予采纳，证据不足"]
     assert decision.discretion.chosen_fen == decision.amount_fen == req.FINE
     assert decision.discretion.difference_reason == "综合裁量"
+    assert notice.reasons.startswith("法定罚款幅度100000元以上1000000元以下；危害后果：")
+    assert "分，计算为" in notice.reasons
+    assert notice.reasons.endswith(f"拟处罚款{notice.amount_fen // 100}元")
+    assert decision.reasons.endswith(
+        f"不按计算数额的理由：综合裁量；决定处以罚款{req.FINE // 100}元"
+    )
     assert decision.performance == (
-        "自收到本决定书之日起15日内向指定银行缴纳（行政处罚法第六十七条）"
+        "自收到本决定书之日起15日内到指定的银行或者通过电子支付系统缴纳罚款"
+        f"{req.FINE // 100}元（行政处罚法第六十七条）"
     )
     assert decision.rights == [
-        "自知道本决定之日起60日内可申请行政复议（行政复议法第二十条）",
-        "自知道本决定之日起6个月内可提起行政诉讼（行政诉讼法第四十六条）",
+        "自知道本决定之日起60日内可向东莞市人民政府申请行政复议（行政复议法第二十条）",
+        "自知道本决定之日起6个月内可向有管辖权的人民法院提起行政诉讼（行政诉讼法第四十六条）",
     ]
     assert decision.consequences == [
         "逾期不缴纳的，每日按罚款数额的3%加处罚款，总额不超过罚款数额的100%（行政处罚法第七十二条）",

@@ -712,7 +712,10 @@ def test_the_consent_says_what_the_law_demands() -> None:
     assert "经营困难" in contents.facts
     assert [(as_date(line.due_date), line.amount_fen) for line in contents.schedule] == quarterly()
     assert (contents.amount_fen, contents.surcharge_fen) == (FINE, 33_000_00)
-    assert "12.0小时" in contents.performance
+    assert "加处罚款33000元；2027年1月20日（含当日）前完成志愿服务12小时" in contents.performance
+    assert not any("本地指引的理解" in law for law in contents.law), (
+        "a reading of the law is no law"
+    )
     assert any("3%" in text and "行政处罚法第七十二条" in text for text in contents.consequences)
     assert any("60日" in text for text in contents.rights)
     assert any("6个月" in text for text in contents.rights)

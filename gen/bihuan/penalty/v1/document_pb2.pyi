@@ -233,6 +233,7 @@ class Contents(_message.Message):
     SCHEDULE_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     BUREAU_FIELD_NUMBER: _builtins.int
+    DECISION_NUMBER_FIELD_NUMBER: _builtins.int
     respondent: _builtins.str
     """Party: name and credit code; empty for a natural person, whom the case names."""
     facts: _builtins.str
@@ -240,13 +241,15 @@ class Contents(_message.Message):
     amount_fen: _builtins.int
     """Amount in fen: proposed, decided, or demanded in all."""
     surcharge_fen: _builtins.int
-    """Of it the surcharge in fen."""
+    """The surcharge in fen: of the amount, or in a consent, whose schedule is the fine alone, beside it."""
     performance: _builtins.str
     """How and until when to perform (履行方式和期限)."""
     reasons: _builtins.str
-    """Reasons, where it is a decision on an application or a plan."""
+    """Reasons: how the amount follows, in words (裁量理由), or those of a decision on an application or a plan."""
     bureau: _builtins.str
     """The bureau (行政机关名称)."""
+    decision_number: _builtins.str
+    """Number of the penalty decision that it follows; empty before there is one."""
     @_builtins.property
     def evidence(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Evidence by title (证据)."""
@@ -297,10 +300,11 @@ class Contents(_message.Message):
         schedule: _abc.Iterable[Global___ScheduleLine] | None = ...,
         reasons: _builtins.str = ...,
         bureau: _builtins.str = ...,
+        decision_number: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["discretion", b"discretion", "due_date", b"due_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "bureau", b"bureau", "consequences", b"consequences", "defence", b"defence", "discretion", b"discretion", "due_date", b"due_date", "evidence", b"evidence", "facts", b"facts", "law", b"law", "performance", b"performance", "reasons", b"reasons", "respondent", b"respondent", "rights", b"rights", "schedule", b"schedule", "surcharge_fen", b"surcharge_fen"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount_fen", b"amount_fen", "bureau", b"bureau", "consequences", b"consequences", "decision_number", b"decision_number", "defence", b"defence", "discretion", b"discretion", "due_date", b"due_date", "evidence", b"evidence", "facts", b"facts", "law", b"law", "performance", b"performance", "reasons", b"reasons", "respondent", b"respondent", "rights", b"rights", "schedule", b"schedule", "surcharge_fen", b"surcharge_fen"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

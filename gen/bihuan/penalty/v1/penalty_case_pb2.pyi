@@ -814,6 +814,7 @@ class Hearing(_message.Message):
     ATTENDED_FIELD_NUMBER: _builtins.int
     RECORD_FIELD_NUMBER: _builtins.int
     CONCLUDED_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     chair: _builtins.str
     """Subject of the person in the chair, none of the investigators."""
     attended: _builtins.bool
@@ -822,6 +823,8 @@ class Hearing(_message.Message):
     """Record (听证笔录)."""
     concluded: _builtins.bool
     """It was held, or waived."""
+    place: _builtins.str
+    """Where, and at what hour (地点、时间)."""
     @_builtins.property
     def request_date(self) -> _date_pb2.Date:
         """The day it was asked for, Asia/Shanghai."""
@@ -844,10 +847,11 @@ class Hearing(_message.Message):
         attended: _builtins.bool = ...,
         record: _builtins.str = ...,
         concluded: _builtins.bool = ...,
+        place: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hearing_date", b"hearing_date", "notice_date", b"notice_date", "request_date", b"request_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attended", b"attended", "chair", b"chair", "concluded", b"concluded", "hearing_date", b"hearing_date", "notice_date", b"notice_date", "record", b"record", "request_date", b"request_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attended", b"attended", "chair", b"chair", "concluded", b"concluded", "hearing_date", b"hearing_date", "notice_date", b"notice_date", "place", b"place", "record", b"record", "request_date", b"request_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -704,6 +704,7 @@ class ScheduleHearingRequest(_message.Message):
     RECEIPT_FIELD_NUMBER: _builtins.int
     HEARING_DATE_FIELD_NUMBER: _builtins.int
     CHAIR_FIELD_NUMBER: _builtins.int
+    PLACE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID chosen by the caller; the same again gives the same answer."""
     name: _builtins.str
@@ -716,6 +717,8 @@ class ScheduleHearingRequest(_message.Message):
     """Who received, or the reference of consent, post or publication."""
     chair: _builtins.str
     """Subject of the person in the chair, none of the investigators."""
+    place: _builtins.str
+    """Where, and at what hour: the party is told both (地点、时间), for example "本局听证室（9时30分）"."""
     @_builtins.property
     def act_date(self) -> _date_pb2.Date:
         """The day of handing over, receipt, arrival or publication. Asia/Shanghai."""
@@ -735,10 +738,11 @@ class ScheduleHearingRequest(_message.Message):
         receipt: _builtins.str = ...,
         hearing_date: _date_pb2.Date | None = ...,
         chair: _builtins.str = ...,
+        place: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["act_date", b"act_date", "hearing_date", b"hearing_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_date", b"act_date", "chair", b"chair", "etag", b"etag", "hearing_date", b"hearing_date", "method", b"method", "name", b"name", "receipt", b"receipt", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["act_date", b"act_date", "chair", b"chair", "etag", b"etag", "hearing_date", b"hearing_date", "method", b"method", "name", b"name", "place", b"place", "receipt", b"receipt", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
