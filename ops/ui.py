@@ -3,11 +3,14 @@
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from bihuan.penalty.v1 import penalty_case_pb2 as penalty_pb
 from bihuan.rectification.v1 import problem_pb2 as pb
+from workflows import penalty_state
 from workflows.problem_state import PARTIES, STAGES
 
 _RECTIFYING, _CLOSED = STAGES[pb.STATE_RECTIFYING], STAGES[pb.STATE_CLOSED]
 _OFFICER = PARTIES[pb.PARTY_OFFICER]
+_RESPONDENT = penalty_state.PARTIES[penalty_pb.PARTY_RESPONDENT]
 # What each list is called, and the query for it in the UI's own language.
 QUERIES: Mapping[str, str] = {
     "all loops": "",
@@ -15,6 +18,9 @@ QUERIES: Mapping[str, str] = {
     f"stage {_RECTIFYING}": f'Stage="{_RECTIFYING}"',
     f"stage {_CLOSED}": f'Stage="{_CLOSED}"',
     f"waiting for {_OFFICER}": f'WaitingFor="{_OFFICER}"',
+    f"waiting for {_RESPONDENT}": f'WaitingFor="{_RESPONDENT}"',
+    "penalty cases 处罚案件": 'WorkflowType="PenaltyCaseLoop"',
+    "payment plans 缴款方案": 'WorkflowType="InstalmentPlanLoop"',
 }
 
 

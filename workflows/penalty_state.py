@@ -13,9 +13,10 @@ from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyLoop as Loop
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyStanding as Known
 from bihuan.types.v1.deadline_pb2 import Deadline
+from services.penalty import proceeding
 from services.penalty.evolve import Event
 from workflows import search_attributes as sa
-from workflows.operator_view import day_text, troubles
+from workflows.operator_view import day_text, troubles, yuan
 
 EVENTS: tuple[type[Message], ...] = get_args(Event)
 SECOND = timedelta(seconds=1)
@@ -43,6 +44,9 @@ PARTIES = {
     pb.PARTY_OFFICER: "承办人员",
     pb.PARTY_RESPONDENT: "当事人",
 }
+COURT = "法院"
+# Rights that hold nobody up while they last.
+REMEDIES = frozenset({pb.DUTY_RECONSIDERATION, pb.DUTY_SUIT})
 DUTIES = {
     pb.DUTY_FILING: "决定是否立案",
     pb.DUTY_DECISION: "作出处理决定",
@@ -180,14 +184,28 @@ def first_open(known: Known) -> pb.OpenDeadline | None:
     return next(iter(known.standing.deadlines), None)
 
 
+def waits_for(loop: Loop) -> str:
+    """Whose move it is: what the bureau is late with comes first, then what ends next."""
+    standing = loop.known.standing
+    if any(proceeding.PARTIES[duty] == pb.PARTY_OFFICER for duty in standing.overdue):
+        return PARTIES[pb.PARTY_OFFICER]
+    for due in standing.deadlines:
+        if due.duty not in REMEDIES:
+            return PARTIES[due.party]
+    if loop.plan_number or standing.state in ENDED:
+        return PARTIES[pb.PARTY_UNSPECIFIED]
+    if standing.state == pb.STATE_ENFORCING:
+        return COURT
+    return PARTIES[pb.PARTY_RESPONDENT if standing.plan else pb.PARTY_OFFICER]
+
+
 def show(loop: Loop, stage: str, details: str) -> None:
     """Put a loop where an operator looks: search attributes and current details."""
     known, following = loop.known, first_open(loop.known)
-    waiting_for = following.party if following else pb.PARTY_UNSPECIFIED
     workflow.upsert_search_attributes(
         [
             sa.STAGE.value_set(stage),
-            sa.WAITING_FOR.value_set(PARTIES[waiting_for]),
+            sa.WAITING_FOR.value_set(waits_for(loop)),
             sa.ENTERPRISE.value_set(known.uscc) if known.uscc else sa.ENTERPRISE.value_unset(),
             sa.DISTRICT.value_set(known.district),
             sa.OVERDUE.value_set(bool(known.standing.overdue)),
@@ -208,9 +226,12 @@ def stage(loop: Loop) -> str:
 def details(loop: Loop) -> str:
     """The loop of a case in Markdown."""
     standing = loop.known.standing
-    lines = [*heading(loop), f"- 阶段：**{stage(loop)}**"]
+    lines = [*heading(loop), f"- 阶段：**{stage(loop)}**", f"- 等待：**{waits_for(loop)}**"]
+    if standing.unpaid_fine_fen:
+        lines.append(f"- 未缴罚款：**{yuan(standing.unpaid_fine_fen)} 元**")
     if standing.plan:
-        lines.append(f"- 缴款方案：第 {standing.plan} 号，见 `payment-plan`")
+        plan = f"payment-plan/{loop.case.partition('/')[2]}/{standing.plan}"
+        lines.append(f"- 缴款方案：第 {standing.plan} 号，见 `{plan}`")
     return "\n".join([*lines, *waiting(standing.deadlines), *trailer(loop)])
 
 
@@ -225,7 +246,8 @@ def waiting(deadlines: Iterable[pb.OpenDeadline]) -> list[str]:
     """Open deadlines, a line each."""
     return [
         f"- {DUTIES[each.duty]}（{PARTIES[each.party]}）："
-        f"**{day_text(each.deadline.due_date)}**"
+        + (f"{yuan(each.amount_fen)} 元，" if each.amount_fen else "")
+        + f"**{day_text(each.deadline.due_date)}**"
         + ("（暂定，待次年节假日安排）" if each.deadline.provisional else "")
         + f"，{each.deadline.rule.citation}"
         for each in deadlines

@@ -95,7 +95,7 @@ async def test_an_operator_sees_whose_move_it_is_and_until_when(court: PenaltyTo
     ]
     assert shown.get(sa.ENTERPRISE) == req.TRADER.uscc
     details = await current_details(court.handle)
-    assert "缴纳罚款（当事人）：**2026年9月22日**，行政处罚法第六十七条" in details
+    assert "缴纳罚款（当事人）：300,000.00 元，**2026年9月22日**，行政处罚法第六十七条" in details
 
 
 async def test_of_a_natural_person_the_desk_is_told_and_no_name_is_shown(
