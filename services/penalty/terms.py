@@ -1,5 +1,6 @@
 """Which plans of deferral or instalments the rules of a place allow, and which they do not. Pure."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -24,6 +25,7 @@ SHORT_TRACKS = {
     "litigation": {pb.TRACK_LITIGATION},
     "enforcement": {pb.TRACK_ENFORCEMENT},
 }
+PAYMENT_PATH = re.compile(r"terms\.payments\[(\d+)\]\.(\w+)$")
 # As many payments as the terms of a plan hold in the proto, and as far as its dates may reach at all.
 MOST_PAYMENTS = 24
 FURTHEST = timedelta(days=3660)
@@ -232,7 +234,7 @@ def propose(bounds: Bounds, wish: rpc_pb.ProposePlanRequest) -> rpc_pb.ProposePl
         try:
             check(bounds, terms)
         except StatusError as refusal:
-            answer.objection = answer.objection or refusal.message
+            answer.objection = answer.objection or _objection(terms, refusal)
         else:
             years = {payment.due_date.year for payment in terms.payments}
             provisional = not all(map(bounds.rules.calendar.knows, years))
@@ -243,6 +245,17 @@ def propose(bounds: Bounds, wish: rpc_pb.ProposePlanRequest) -> rpc_pb.ProposePl
         del answer.proposals[:]
         answer.proposals.extend(by_size)
     return answer
+
+
+def _objection(terms: pb.PlanTerms, refusal: StatusError) -> str:
+    """Why no plan is allowed, by the payment of the plan that was tried: the wish names no terms."""
+    for path, _ in refusal.violations:
+        if found := PAYMENT_PATH.match(path):
+            number = int(found.group(1))
+            payment = terms.payments[number]
+            tried = f"payment {number + 1}, {as_date(payment.due_date)}, {payment.amount_fen} fen"
+            return f"{tried}: {found.group(2)} {refusal.message.removeprefix(path).strip()}"
+    return refusal.message
 
 
 def _candidates(
