@@ -30,7 +30,7 @@ from services.penalty.account import statement
 from services.penalty.decide import decide
 from services.penalty.evolve import Event, evolve
 from services.penalty.proceeding import Proceeding, whole_date
-from services.penalty.sight import shown
+from services.penalty.sight import paid, shown
 from services.vault import Vault
 
 Context: TypeAlias = Any
@@ -238,7 +238,12 @@ class PaymentService(payment_service_pb2_grpc.PaymentServiceServicer):
     async def _command(self, request: Any, context: Context) -> pb.PenaltyCase:
         return await self._desk.execute(request)
 
-    RecordPayment = RefundOverpayment = ReduceSurcharge = _command
+    async def RecordPayment(
+        self, request: pay_pb.RecordPaymentRequest, context: Context
+    ) -> pb.PenaltyCase:
+        return paid(await self._desk.execute(request))
+
+    RefundOverpayment = ReduceSurcharge = _command
     ApplyForPlan = GrantPlan = RefusePlan = RevokePlan = ExcuseBreach = _command
     RecordVolunteerService = _command
 

@@ -3,6 +3,8 @@
 Callers that belong to no enterprise see everything their role reads.
 """
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from rpc.errors import not_found
 from rpc.identity import current_identity
@@ -16,6 +18,17 @@ INTERNAL = (
     "officer",
     "extensions",
 )
+
+
+# What a caller learns who only reports that money came in.
+PAYMENT = ("name", "etag", "respondent", "standing", "account", "plans")
+
+
+def paid(case: pb.PenaltyCase) -> pb.PenaltyCase:
+    """Of the case what concerns its payment: how it was investigated is nothing to a bank."""
+    seen = pb.PenaltyCase()
+    FieldMask(paths=PAYMENT).MergeMessage(case, seen)
+    return seen
 
 
 def knows(case: pb.PenaltyCase) -> bool:

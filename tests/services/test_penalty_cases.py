@@ -413,6 +413,9 @@ async def test_a_fine_is_paid_by_a_plan(open_bureau: Bureau, desk: Desk) -> None
     assert (await refused(desk.call(no_plan))).reason == "PLAN_NOT_FOUND"
     settle = await desk.call(req.of(req.payment(today(), req.FINE), case.name))
     assert settle.standing.state == pb.STATE_PERFORMED
+    told = {field.name for field, _ in settle.ListFields()}
+    assert told == {"name", "etag", "respondent", "standing", "account", "plans"}, "to a bank"
+    assert await desk.call(pay_pb.GetPlanRequest(name=case.name), "bank") == settle.plans[0]
 
 
 async def test_what_is_reckoned_lies_within_reach(desk: Desk) -> None:
