@@ -38,6 +38,15 @@ def find_offence(
         raise _no_offence(rules, violation.offence, conduct, decision) from error
 
 
+def require_known(rules: Rules, violation: Violation, conduct: date, decision: date) -> None:
+    """INVALID_ARGUMENT UNKNOWN_OFFENCE if the rules have none of that id, in force then or not."""
+    try:
+        find_offence(rules, violation, conduct, decision)
+    except StatusError as error:
+        if error.reason == "UNKNOWN_OFFENCE":
+            raise
+
+
 def assess(
     rules: Rules,
     violation: Violation,

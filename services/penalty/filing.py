@@ -7,6 +7,7 @@ from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
 from rpc.errors import invalid_argument
 from rules import as_date
+from services.penalty import discretion
 from services.penalty.evolve import Event
 from services.penalty.proceeding import Proceeding, day_message
 
@@ -28,7 +29,8 @@ EVERY_DUTY = frozenset(pb.Duty.values())
 def register(p: Proceeding, command: rpc_pb.RegisterClueRequest) -> list[Event]:
     """A clue, to be filed or not within its limit."""
     found = p.day(command.found_date, "found_date")
-    p.day(command.violation.conduct_date, "violation.conduct_date")
+    conduct = p.day(command.violation.conduct_date, "violation.conduct_date")
+    discretion.require_known(p.rules, command.violation, conduct, p.today)
     daily = command.origin.kind == pb.Origin.KIND_DAILY_PENALTY
     if command.round and not daily:
         raise invalid_argument(
