@@ -74,6 +74,7 @@ def serve(p: Proceeding, command: rpc_pb.ServeDecisionRequest) -> list[Event]:
         terms=[money.PaymentTerm(from_date=service.act_date, due_date=payment.deadline.due_date)],
         surcharge_rule=p.rules.reference(SURCHARGE, served),
         surcharge_base=BASES[p.rules.choice(SURCHARGE_BASE, served)],
+        surcharge_base_rule=p.rules.reference(SURCHARGE_BASE, served),
     )
     occurrence = p.occurrence(pb.STATE_PAYING, opens=opens, closes={pb.DUTY_SERVICE})
     return [ev.DecisionServed(occurrence=occurrence, service=service, account=account)]
@@ -140,8 +141,14 @@ def _require_heard(p: Proceeding, fine: bool) -> None:
 def _require_apology_settled(p: Proceeding) -> None:
     if p.case.apology.state == pb.Apology.STATE_APPLIED:
         raise p.refuse("APOLOGY_PENDING", "the apology offered is not reviewed yet")
-    if p.runs(pb.DUTY_APOLOGY) and not p.case.rights_waived:
-        raise p.refuse("APOLOGY_WINDOW_OPEN", "the party may still offer an apology")
+    found = p.opened(pb.DUTY_APOLOGY)
+    if found and p.runs(pb.DUTY_APOLOGY) and not p.case.rights_waived:
+        last = as_date(found.deadline.due_date)
+        raise p.refuse(
+            "APOLOGY_WINDOW_OPEN",
+            f"the party may offer an apology until {last}",
+            due_date=f"{last}",
+        )
 
 
 def _require_not_heavier(p: Proceeding, fine_fen: int) -> None:
@@ -172,7 +179,9 @@ def _require_review(p: Proceeding) -> None:
     if not (last.passed and fresh):
         raise p.refuse(
             "LEGAL_REVIEW_MISSING",
-            "a legal review must agree, after the last evidence and after the hearing",
+            "a legal review must agree, after the last evidence and after the hearing"
+            f" ({p.told(LEGAL_REVIEW)})",
+            rule=LEGAL_REVIEW,
         )
 
 
@@ -193,7 +202,9 @@ def _require_discussion(p: Proceeding) -> None:
     if not held:
         raise p.refuse(
             "DISCUSSION_MISSING",
-            "a collective discussion must agree, again if the party objected to the notice",
+            "a collective discussion must agree, again if the party objected to the notice"
+            f" ({p.told(DISCUSSION)})",
+            rule=DISCUSSION,
         )
 
 
@@ -203,7 +214,9 @@ def _require_no_penalty(p: Proceeding, command: rpc_pb.DecideCaseRequest) -> Non
         return
     violation = p.case.violation
     if not command.HasField("correct_date"):
-        raise p.refuse("NOT_CORRECTED", "no penalty is for what was corrected in time")
+        raise p.refuse(
+            "NOT_CORRECTED", "correct_date is needed: no penalty is for what was corrected"
+        )
     p.day(command.correct_date, "correct_date", since=violation.conduct_date)
     if violation.harm:
         raise p.refuse("HARM_DONE", "no penalty is for what did no harm, or hardly any")

@@ -18,7 +18,7 @@ from services.penalty.investigation import require_other
 from services.penalty.proceeding import Proceeding, day_message, due_date, whole_date
 
 STATEMENT, HEARING_REQUEST = "penalty.statement", "penalty.hearing_request"
-HEARING_NOTICE = "penalty.hearing_notice"
+HEARING_NOTICE, HEARING_AMOUNT = "penalty.hearing_notice", "penalty.hearing_amount"
 APOLOGY, APOLOGY_AFTER_OBSTACLE = "penalty.apology", "penalty.apology_after_obstacle"
 APOLOGY_REDUCTION, APOLOGY_SERVICE = "penalty.apology_reduction", "penalty.apology_tenths"
 DEFENCE = frozenset({pb.DUTY_STATEMENT, pb.DUTY_HEARING_REQUEST})
@@ -44,6 +44,7 @@ def notify(p: Proceeding, command: rpc_pb.ServeNoticeRequest) -> list[Event]:
             occurrence=occurrence,
             proposal=proposal,
             hearing_due=hearing,
+            hearing_rule=p.rules.reference(HEARING_AMOUNT, p.today),
             document=documents.notice(p, proposal, service, opens),
         )
     ]
@@ -85,7 +86,9 @@ def request_hearing(p: Proceeding, command: rpc_pb.RequestHearingRequest) -> lis
     asked = _received(p, command, "request_date")
     if not p.case.hearing_due:
         raise p.refuse(
-            "NOT_ENTITLED_TO_HEARING", "the penalty proposed gives no right to a hearing"
+            "NOT_ENTITLED_TO_HEARING",
+            f"the penalty proposed gives no right to a hearing ({p.told(HEARING_AMOUNT)})",
+            rule=HEARING_AMOUNT,
         )
     if p.case.hearing.HasField("request_date"):
         raise p.refuse("HEARING_HELD", "the hearing was held already")
@@ -191,7 +194,8 @@ def review_apology(p: Proceeding, command: rpc_pb.ReviewApologyRequest) -> list[
         if command.service_tenths < needed:
             raise p.refuse(
                 "SERVICE_INCOMPLETE",
-                f"{needed} tenths of an hour of service are needed, {command.service_tenths} proved",
+                f"{needed / 10:g} hours of service are needed, {command.service_tenths / 10:g} proved:"
+                " service_tenths",
                 rule=APOLOGY_SERVICE,
                 needed_tenths=f"{needed}",
             )
@@ -207,9 +211,7 @@ def review_apology(p: Proceeding, command: rpc_pb.ReviewApologyRequest) -> list[
 
 def entitled(p: Proceeding, fine_fen: int) -> bool:
     """Whether a fine of so many fen is large enough for a hearing."""
-    return fine_fen >= p.rules.amount(
-        "penalty.hearing_amount", discretion.party(p.case.respondent), p.today
-    )
+    return fine_fen >= p.rules.amount(HEARING_AMOUNT, discretion.party(p.case.respondent), p.today)
 
 
 def assess(

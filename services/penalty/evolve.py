@@ -234,6 +234,7 @@ def _notify(after: pb.PenaltyCase, event: ev.NoticeServed) -> None:
     after.notice_serve_date.CopyFrom(service.serve_date)
     after.notice_time.CopyFrom(event.occurrence.occur_time)
     after.hearing_due = event.hearing_due
+    after.hearing_rule.CopyFrom(event.hearing_rule)
     after.excluded_days += excluded_days(service)
     after.rights_waived = False
     after.ClearField("hearing")

@@ -9,7 +9,7 @@ from google.type import date_pb2
 
 from bihuan.penalty.v1 import events_pb2 as ev
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
-from bihuan.types.v1.deadline_pb2 import Deadline
+from bihuan.types.v1.deadline_pb2 import CONFIDENCE_LOW, Deadline
 from rpc.errors import StatusError, failed_precondition, invalid_argument
 from rules import Rules, as_date, legal_date
 from services.deadlines import passed
@@ -117,6 +117,12 @@ class Proceeding:
             amount_fen=amount_fen,
             instalment=instalment,
         )
+
+    def told(self, rule_id: str) -> str:
+        """What a refusal says of the rule of today that it rests on, and whether that is unsure."""
+        rule = self.rules.reference(rule_id, self.today)
+        unsure = ", unsure (待确认)" if rule.confidence == CONFIDENCE_LOW else ""
+        return f"{rule.id}, {rule.citation}{unsure}"
 
     def opened(self, duty: pb.Duty.ValueType) -> pb.OpenDeadline | None:
         """The deadline of that duty that ends first, if any is open."""

@@ -72,8 +72,7 @@ def conclude(p: Proceeding, command: rpc_pb.ConcludeRemedyRequest) -> list[Event
 def demand(p: Proceeding, command: rpc_pb.ServeDemandRequest) -> list[Event]:
     """The demand letter with what is owed to the fen; days later the way to the court is open."""
     _require_collectable(p)
-    if p.runs(pb.DUTY_PAYMENT):
-        raise p.refuse("PAYMENT_NOT_DUE", "the fine is not due yet")
+    _require_over(p, pb.DUTY_PAYMENT, "PAYMENT_NOT_DUE", "the fine can be paid until")
     service = documents.served(p, command, since=p.case.decision.serve_date)
     owed = _owed(p)
     until = p.open(
@@ -248,16 +247,22 @@ def _require_collectable(p: Proceeding) -> None:
 
 def _require_way_to_court(p: Proceeding) -> None:
     """Nobody can contest any more, the demand is over, and the months for the court are not."""
-    for duty in sorted(TO_COURT):
-        if p.runs(duty):
-            raise p.refuse("SUIT_PERIOD_OPEN", "the party may still contest the decision")
+    for duty in sorted(TO_COURT, reverse=True):  # the suit's period is the longer one
+        _require_over(p, duty, "SUIT_PERIOD_OPEN", "the party may contest the decision until")
     if all(each.kind != doc.DOCUMENT_KIND_DEMAND for each in p.case.documents):
         raise p.refuse("NO_DEMAND", "a demand letter comes before the court")
-    if p.runs(pb.DUTY_DEMAND):
-        raise p.refuse("DEMAND_NOT_EXPIRED", "the days of the demand letter are not over")
+    _require_over(p, pb.DUTY_DEMAND, "DEMAND_NOT_EXPIRED", "the demand letter gives until")
     last = due_date((p.opened(pb.DUTY_COURT_APPLICATION) or court_window(p)).deadline)
     if p.today > last:
         raise p.refuse("COURT_WINDOW_CLOSED", f"the court could be asked until {last}")
+
+
+def _require_over(p: Proceeding, duty: pb.Duty.ValueType, reason: str, until: str) -> None:
+    """The time of that duty or right is over. FAILED_PRECONDITION says when it will be."""
+    found = p.opened(duty)
+    if found and p.runs(duty):
+        last = due_date(found.deadline)
+        raise p.refuse(reason, f"{until} {last}", due_date=f"{last}")
 
 
 def _require_no_remedy(p: Proceeding) -> None:

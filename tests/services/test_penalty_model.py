@@ -15,6 +15,7 @@ from bihuan.penalty.v1 import document_pb2 as doc
 from bihuan.penalty.v1 import payment_service_pb2 as pay_pb
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
+from bihuan.types.v1.deadline_pb2 import CONFIDENCE_LOW
 from rpc.errors import StatusError
 from rules import RuleBook, Rules, WorkingCalendar, YearCalendar, as_date
 from services.penalty import terms
@@ -1315,6 +1316,33 @@ def test_who_is_entitled_to_a_hearing(
     case.do(today(lambda day: req.notice(day, fine_fen)))
     assert case.case.hearing_due is due
     assert ("DUTY_HEARING_REQUEST" in case.opened) is due
+
+
+def test_a_clue_names_an_offence_of_the_rules() -> None:
+    violation = req.violation(MONDAY - DAY, offence="offence.exceed")
+    error = Case().refused(req.clue(MONDAY, violation=violation))
+    assert error.reason == "UNKNOWN_OFFENCE"
+    assert "violation.offence must be one of offence." in error.message
+
+
+def test_what_rests_on_an_unsure_rule_is_shown_as_unsure() -> None:
+    case = Case()
+    case.do(*HEARD)
+    assert case.case.hearing_rule.id == "penalty.hearing_amount"
+    assert case.case.hearing_rule.confidence == CONFIDENCE_LOW
+    assert "penalty.legal_review_amount" in case.refused(FINE).message
+    case.do(review())
+    assert "unsure (待确认)" in case.refused(FINE).message
+    case.do(DISCUSS, FINE, SERVE)
+    assert case.case.account.surcharge_base_rule.confidence == CONFIDENCE_LOW
+
+
+def test_who_is_too_early_hears_until_when() -> None:
+    case = Case()
+    case.do(*PAYING)
+    assert case.refused(DEMAND).message.endswith(f"{case.due(pb.DUTY_PAYMENT)}")
+    case.do(lapse(pb.DUTY_PAYMENT), DEMAND)
+    assert case.refused(TO_COURT).message.endswith(f"{case.due(pb.DUTY_SUIT)}")
 
 
 def test_a_decision_says_all_that_the_law_demands() -> None:

@@ -308,6 +308,7 @@ class Account(_message.Message):
     REDUCTIONS_FIELD_NUMBER: _builtins.int
     SURCHARGE_RULE_FIELD_NUMBER: _builtins.int
     SURCHARGE_BASE_FIELD_NUMBER: _builtins.int
+    SURCHARGE_BASE_RULE_FIELD_NUMBER: _builtins.int
     original_fine_fen: _builtins.int
     """Fine as decided in fen."""
     fine_fen: _builtins.int
@@ -338,6 +339,10 @@ class Account(_message.Message):
     def surcharge_rule(self) -> _deadline_pb2.RuleReference:
         """The surcharge's rule in the version that the decision announced."""
 
+    @_builtins.property
+    def surcharge_base_rule(self) -> _deadline_pb2.RuleReference:
+        """The rule that says so; of low confidence, it is shown as unsure (待确认)."""
+
     def __init__(
         self,
         *,
@@ -350,10 +355,11 @@ class Account(_message.Message):
         reductions: _abc.Iterable[Global___SurchargeReduction] | None = ...,
         surcharge_rule: _deadline_pb2.RuleReference | None = ...,
         surcharge_base: Global___SurchargeBase.ValueType = ...,
+        surcharge_base_rule: _deadline_pb2.RuleReference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["surcharge_rule", b"surcharge_rule"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["surcharge_base_rule", b"surcharge_base_rule", "surcharge_rule", b"surcharge_rule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["fine_fen", b"fine_fen", "original_fine_fen", b"original_fine_fen", "pauses", b"pauses", "payments", b"payments", "reductions", b"reductions", "refunds", b"refunds", "surcharge_base", b"surcharge_base", "surcharge_rule", b"surcharge_rule", "terms", b"terms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fine_fen", b"fine_fen", "original_fine_fen", b"original_fine_fen", "pauses", b"pauses", "payments", b"payments", "reductions", b"reductions", "refunds", b"refunds", "surcharge_base", b"surcharge_base", "surcharge_base_rule", b"surcharge_base_rule", "surcharge_rule", b"surcharge_rule", "terms", b"terms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

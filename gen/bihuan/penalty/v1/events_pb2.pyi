@@ -7,6 +7,7 @@ from bihuan.penalty.v1 import account_pb2 as _account_pb2
 from bihuan.penalty.v1 import discretion_pb2 as _discretion_pb2
 from bihuan.penalty.v1 import document_pb2 as _document_pb2
 from bihuan.penalty.v1 import penalty_case_pb2 as _penalty_case_pb2
+from bihuan.types.v1 import deadline_pb2 as _deadline_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -434,6 +435,7 @@ class NoticeServed(_message.Message):
     PROPOSAL_FIELD_NUMBER: _builtins.int
     HEARING_DUE_FIELD_NUMBER: _builtins.int
     DOCUMENT_FIELD_NUMBER: _builtins.int
+    HEARING_RULE_FIELD_NUMBER: _builtins.int
     hearing_due: _builtins.bool
     """The party is entitled to a hearing."""
     @_builtins.property
@@ -448,6 +450,10 @@ class NoticeServed(_message.Message):
     def document(self) -> _document_pb2.Document:
         """The notice, with its service."""
 
+    @_builtins.property
+    def hearing_rule(self) -> _deadline_pb2.RuleReference:
+        """The rule by which it is entitled or not."""
+
     def __init__(
         self,
         *,
@@ -455,10 +461,11 @@ class NoticeServed(_message.Message):
         proposal: _discretion_pb2.Discretion | None = ...,
         hearing_due: _builtins.bool = ...,
         document: _document_pb2.Document | None = ...,
+        hearing_rule: _deadline_pb2.RuleReference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "occurrence", b"occurrence", "proposal", b"proposal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "hearing_rule", b"hearing_rule", "occurrence", b"occurrence", "proposal", b"proposal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "hearing_due", b"hearing_due", "occurrence", b"occurrence", "proposal", b"proposal"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["document", b"document", "hearing_due", b"hearing_due", "hearing_rule", b"hearing_rule", "occurrence", b"occurrence", "proposal", b"proposal"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

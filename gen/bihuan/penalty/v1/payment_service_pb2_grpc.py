@@ -105,6 +105,7 @@ class PaymentServiceServicer:
 
     def RecordPayment(self, request, context):
         """Records a payment reported by the bank. The same reference again changes nothing; another amount or day for it is refused.
+        Answers with account, plans and standing alone: a bank learns no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -19,7 +19,9 @@ class PaymentServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RecordPayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.RecordPaymentRequest, _penalty_case_pb2.PenaltyCase]
-    """Records a payment reported by the bank. The same reference again changes nothing; another amount or day for it is refused."""
+    """Records a payment reported by the bank. The same reference again changes nothing; another amount or day for it is refused.
+    Answers with account, plans and standing alone: a bank learns no more.
+    """
     RefundOverpayment: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.RefundOverpaymentRequest, _penalty_case_pb2.PenaltyCase]
     """Records that money paid beyond what is owed was paid back."""
     ReduceSurcharge: _aio.UnaryUnaryMultiCallable[_payment_service_pb2.ReduceSurchargeRequest, _penalty_case_pb2.PenaltyCase]
@@ -52,7 +54,9 @@ class PaymentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _payment_service_pb2.RecordPaymentRequest,
         context: _aio.ServicerContext[_payment_service_pb2.RecordPaymentRequest, _abc.Awaitable[_penalty_case_pb2.PenaltyCase]],
     ) -> _abc.Awaitable[_penalty_case_pb2.PenaltyCase]:
-        """Records a payment reported by the bank. The same reference again changes nothing; another amount or day for it is refused."""
+        """Records a payment reported by the bank. The same reference again changes nothing; another amount or day for it is refused.
+        Answers with account, plans and standing alone: a bank learns no more.
+        """
 
     @_abc_1.abstractmethod
     def RefundOverpayment(

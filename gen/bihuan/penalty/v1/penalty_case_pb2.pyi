@@ -1385,6 +1385,7 @@ class PenaltyCase(_message.Message):
     EXCLUDED_DAYS_FIELD_NUMBER: _builtins.int
     NOTICE_TIME_FIELD_NUMBER: _builtins.int
     RIGHTS_WAIVED_FIELD_NUMBER: _builtins.int
+    HEARING_RULE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "penaltyCases/" and a UUID."""
     etag: _builtins.str
@@ -1517,6 +1518,10 @@ class PenaltyCase(_message.Message):
     def notice_time(self) -> _timestamp_pb2.Timestamp:
         """When the last notice was recorded (UTC): what comes after it is new."""
 
+    @_builtins.property
+    def hearing_rule(self) -> _deadline_pb2.RuleReference:
+        """The rule by which hearing_due was told; of low confidence, it is shown as unsure."""
+
     def __init__(
         self,
         *,
@@ -1557,10 +1562,11 @@ class PenaltyCase(_message.Message):
         excluded_days: _builtins.int = ...,
         notice_time: _timestamp_pb2.Timestamp | None = ...,
         rights_waived: _builtins.bool = ...,
+        hearing_rule: _deadline_pb2.RuleReference | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "apology", b"apology", "daily_basis", b"daily_basis", "decision", b"decision", "enforcement", b"enforcement", "file_date", b"file_date", "found_date", b"found_date", "hearing", b"hearing", "investigation", b"investigation", "notice_serve_date", b"notice_serve_date", "notice_time", b"notice_time", "origin", b"origin", "proposal", b"proposal", "register_time", b"register_time", "respondent", b"respondent", "standing", b"standing", "suspend_date", b"suspend_date", "update_time", b"update_time", "violation", b"violation"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "apology", b"apology", "daily_basis", b"daily_basis", "decision", b"decision", "enforcement", b"enforcement", "file_date", b"file_date", "found_date", b"found_date", "hearing", b"hearing", "hearing_rule", b"hearing_rule", "investigation", b"investigation", "notice_serve_date", b"notice_serve_date", "notice_time", b"notice_time", "origin", b"origin", "proposal", b"proposal", "register_time", b"register_time", "respondent", b"respondent", "standing", b"standing", "suspend_date", b"suspend_date", "update_time", b"update_time", "violation", b"violation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "apology", b"apology", "applications", b"applications", "conclusion", b"conclusion", "daily_basis", b"daily_basis", "decision", b"decision", "discussions", b"discussions", "documents", b"documents", "enforcement", b"enforcement", "etag", b"etag", "evidence", b"evidence", "excluded_days", b"excluded_days", "extensions", b"extensions", "file_date", b"file_date", "found_date", b"found_date", "hearing", b"hearing", "hearing_due", b"hearing_due", "investigation", b"investigation", "legal_reviews", b"legal_reviews", "name", b"name", "notice_serve_date", b"notice_serve_date", "notice_time", b"notice_time", "officer", b"officer", "origin", b"origin", "plans", b"plans", "proposal", b"proposal", "register_time", b"register_time", "reinspections", b"reinspections", "remedies", b"remedies", "respondent", b"respondent", "rights_waived", b"rights_waived", "standing", b"standing", "statements", b"statements", "suspend_date", b"suspend_date", "update_time", b"update_time", "violation", b"violation", "withdrawal_ground", b"withdrawal_ground"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "apology", b"apology", "applications", b"applications", "conclusion", b"conclusion", "daily_basis", b"daily_basis", "decision", b"decision", "discussions", b"discussions", "documents", b"documents", "enforcement", b"enforcement", "etag", b"etag", "evidence", b"evidence", "excluded_days", b"excluded_days", "extensions", b"extensions", "file_date", b"file_date", "found_date", b"found_date", "hearing", b"hearing", "hearing_due", b"hearing_due", "hearing_rule", b"hearing_rule", "investigation", b"investigation", "legal_reviews", b"legal_reviews", "name", b"name", "notice_serve_date", b"notice_serve_date", "notice_time", b"notice_time", "officer", b"officer", "origin", b"origin", "plans", b"plans", "proposal", b"proposal", "register_time", b"register_time", "reinspections", b"reinspections", "remedies", b"remedies", "respondent", b"respondent", "rights_waived", b"rights_waived", "standing", b"standing", "statements", b"statements", "suspend_date", b"suspend_date", "update_time", b"update_time", "violation", b"violation", "withdrawal_ground", b"withdrawal_ground"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
