@@ -171,7 +171,7 @@ def _reckon(table: Sequence[Factor], found: Sequence[pb.FactorLevel]) -> list[pb
     }
     if wrong := [*_misfits(table, found), *_missing(table, found)]:
         raise invalid_argument(
-            "INVALID_FACTORS", "the factors do not fit the table of discretion", wrong
+            "INVALID_FACTORS", "what was found does not fit the table of discretion", wrong
         )
     at = {each.factor: each.level for each in found}
     return [levels[factor.id, at[factor.id]] for factor in table]
