@@ -248,7 +248,9 @@ def _defence(case: pb.PenaltyCase) -> list[str]:
         lines.append(f"听证：{'已举行' if case.hearing.attended else '当事人未出席'}")
     if case.rights_waived:
         lines.append("当事人明确放弃陈述申辩和听证")
-    return lines or ["当事人在法定期限内未陈述申辩"]
+    if not lines and case.HasField("notice_serve_date"):
+        lines.append("当事人在法定期限内未陈述申辩")
+    return lines
 
 
 def remedy(p: Proceeding, rule_id: str) -> str:

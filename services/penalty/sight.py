@@ -5,6 +5,7 @@ Callers that belong to no enterprise see everything their role reads.
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from bihuan.penalty.v1 import document_pb2 as doc
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from rpc.errors import not_found
 from rpc.identity import current_identity
@@ -20,6 +21,13 @@ INTERNAL = (
 )
 
 
+DECISIONS = frozenset(
+    {
+        doc.DOCUMENT_KIND_DECISION,
+        doc.DOCUMENT_KIND_DAILY_DECISION,
+        doc.DOCUMENT_KIND_NO_PENALTY,
+    }
+)
 # What a caller learns who only reports that money came in.
 PAYMENT = ("name", "etag", "respondent", "standing", "account", "plans")
 
@@ -32,8 +40,8 @@ def paid(case: pb.PenaltyCase) -> pb.PenaltyCase:
 
 
 def knows(case: pb.PenaltyCase) -> bool:
-    """Whether its party knows of it: from the notice on."""
-    return case.HasField("notice_serve_date")
+    """Whether its party knows of it: from the notice on, or from a decision of no penalty without one."""
+    return case.HasField("notice_serve_date") or case.decision.HasField("serve_date")
 
 
 def shown(case: pb.PenaltyCase) -> pb.PenaltyCase:
@@ -51,6 +59,8 @@ def shown(case: pb.PenaltyCase) -> pb.PenaltyCase:
         seen.ClearField("origin")
     if seen.HasField("decision"):
         seen.decision.decider = ""
+    if not seen.decision.HasField("serve_date"):
+        _hide_decision(seen)
     for statement in seen.statements:
         statement.considered_by = ""
     for application in seen.applications:
@@ -58,3 +68,12 @@ def shown(case: pb.PenaltyCase) -> pb.PenaltyCase:
     for reinspection in seen.reinspections:
         del reinspection.evidence[:]
     return seen
+
+
+def _hide_decision(seen: pb.PenaltyCase) -> None:
+    """A decision tells nothing until it is served."""
+    seen.ClearField("decision")
+    seen.standing.ClearField("unpaid_fine_fen")
+    told = [each for each in seen.documents if each.kind not in DECISIONS]
+    del seen.documents[:]
+    seen.documents.extend(told)

@@ -281,6 +281,24 @@ async def test_a_party_sees_its_own_case_from_the_notice_on(desk: Desk) -> None:
     assert (await refused(desk.call(filtered, "enterprise", other))).reason == "OTHER_ENTERPRISE"
 
 
+async def test_a_party_learns_of_a_decision_when_it_is_served(desk: Desk) -> None:
+    fined, spared = await desk.investigated(), await desk.investigated()
+    await desk.lead(fined, *DEFENDED, req.fine())
+    await desk.lead(spared, MINOR)
+    get, get_spared = (rpc_pb.GetCaseRequest(name=each.name) for each in (fined, spared))
+    seen = await desk.call(get, "enterprise", USCC)
+    assert not seen.HasField("decision")
+    assert not seen.standing.unpaid_fine_fen
+    assert [each.kind for each in seen.documents] == [doc.DOCUMENT_KIND_NOTICE]
+    assert (await refused(desk.call(get_spared, "enterprise", USCC))).code == code_pb2.NOT_FOUND
+    await desk.lead(fined, SERVE)
+    await desk.lead(spared, SERVE)
+    assert (await desk.call(get, "enterprise", USCC)).decision.fine_fen == req.FINE
+    told = (await desk.call(get_spared, "enterprise", USCC)).documents[0]
+    assert told.kind == doc.DOCUMENT_KIND_NO_PENALTY
+    assert not told.contents.defence, "it was never asked to state anything"
+
+
 async def test_a_party_acts_today_and_an_officer_records_when_it_did(desk: Desk) -> None:
     case = await desk.lead(await desk.investigated(), req.notice(today()))
     early = rpc_pb.SubmitStatementRequest(text="申辩", receive_date=day_message(today() - DAY))

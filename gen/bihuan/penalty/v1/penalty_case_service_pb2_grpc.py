@@ -31,7 +31,7 @@ class PenaltyCaseServiceStub:
     """Penalty cases from clue to closure. Every command takes a request_id (AIP-155): the same id again gives the
     first answer again. A move that the state forbids is FAILED_PRECONDITION with a stable reason and the state
     found, and records nothing. Days are given as they happened, never later than today. The party sees its case
-    from the notice on, and only its own.
+    from the notice on, or from a decision of no penalty, and only its own.
     """
 
     def __init__(self, channel):
@@ -231,7 +231,7 @@ class PenaltyCaseServiceServicer:
     """Penalty cases from clue to closure. Every command takes a request_id (AIP-155): the same id again gives the
     first answer again. A move that the state forbids is FAILED_PRECONDITION with a stable reason and the state
     found, and records nothing. Days are given as they happened, never later than today. The party sees its case
-    from the notice on, and only its own.
+    from the notice on, or from a decision of no penalty, and only its own.
     """
 
     def RegisterClue(self, request, context):
@@ -693,7 +693,7 @@ class PenaltyCaseService:
     """Penalty cases from clue to closure. Every command takes a request_id (AIP-155): the same id again gives the
     first answer again. A move that the state forbids is FAILED_PRECONDITION with a stable reason and the state
     found, and records nothing. Days are given as they happened, never later than today. The party sees its case
-    from the notice on, and only its own.
+    from the notice on, or from a decision of no penalty, and only its own.
     """
 
     @staticmethod
