@@ -303,7 +303,8 @@ def _days(
     """`count` working days, `months` from one to the next.
 
     A day that is no working day moves to the next. One that the shorter months or such a move would put
-    beyond what `rule` allows after the one before, though in that month, falls on the last day allowed.
+    beyond what `rule` allows after the one before, though meant for that month, falls on the last day
+    allowed.
     """
     shift = 0
     if month_end and _planned(bounds, origin, months, True) > bounds.until(rule, origin):
@@ -312,7 +313,8 @@ def _days(
     for n in range(1, count + 1):
         day = _planned(bounds, origin, n * months - shift, month_end)
         limit = bounds.until(rule, days[-1] if days else origin)
-        if day > limit and (day.year, day.month) <= (limit.year, limit.month):
+        meant = months_after(origin, n * months - shift)
+        if day > limit and (meant.year, meant.month) <= (limit.year, limit.month):
             day = limit
         days.append(day)
     return days

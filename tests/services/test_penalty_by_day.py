@@ -84,11 +84,11 @@ class Wish:
             end = next_working(last_of_month(later(self.start, self.months)))
             back = 1 if end > next_working(later(self.start, 3)) else 0
         for n in range(1, self.count + 1):
-            day = later(self.start, n * self.months - back)
-            day = next_working(last_of_month(day) if self.month_end else day)
+            meant = later(self.start, n * self.months - back)
+            day = next_working(last_of_month(meant) if self.month_end else meant)
             longest = next_working(later(before, 3))
             if day > longest:
-                if (day.year, day.month) > (longest.year, longest.month):
+                if (meant.year, meant.month) > (longest.year, longest.month):
                     return []
                 day = longest
             days.append(day)

@@ -275,6 +275,16 @@ def test_quarterly_month_ends_keep_the_gap() -> None:
     assert days[5:] == [date(2028, 2, 29), date(2028, 5, 29), date(2028, 8, 29)]
 
 
+def test_a_month_end_that_is_no_working_day_does_not_leave_its_month_where_the_gap_forbids_it() -> (
+    None
+):
+    # 2027-07-31 is a Saturday, and the Monday after it more than three months after 2027-04-30.
+    limits = bounds(on=date(2026, 11, 24))
+    asked = wish(instalments=4, interval_months=3, month_end=True)
+    (only,) = propose(limits, asked).proposals
+    assert [day for day, _ in planned(only.terms)][1:3] == [date(2027, 4, 30), date(2027, 7, 30)]
+
+
 def test_the_same_day_of_shorter_months() -> None:
     limits = bounds(on=date(2026, 8, 31))
     (only,) = propose(limits, wish(instalments=4, interval_months=2)).proposals
