@@ -73,8 +73,12 @@ def demand(p: Proceeding, command: rpc_pb.ServeDemandRequest) -> list[Event]:
     """The demand letter with what is owed to the fen; days later the way to the court is open."""
     _require_collectable(p)
     _require_over(p, pb.DUTY_PAYMENT, "PAYMENT_NOT_DUE", "the fine can be paid until")
-    service = documents.served(p, command, since=p.case.decision.serve_date)
-    owed = _owed(p)
+    fell_due = p.case.account.terms[-1].due_date
+    service = documents.served(
+        p, command, since=fell_due if fell_due.year else p.case.decision.serve_date
+    )
+    # What the letter said on its day, however much later that is recorded.
+    owed = statement(p.case.account, p.rules, as_date(service.act_date))
     until = p.open(
         pb.DUTY_DEMAND, DEMAND, as_date(service.serve_date), amount_fen=owed.outstanding_fen
     )

@@ -1345,6 +1345,18 @@ def test_who_is_too_early_hears_until_when() -> None:
     assert case.refused(TO_COURT).message.endswith(f"{case.due(pb.DUTY_SUIT)}")
 
 
+def test_a_demand_recorded_later_says_what_was_owed_on_its_day() -> None:
+    case = Case()
+    case.do(*PAYING)
+    due = case.due(pb.DUTY_PAYMENT)
+    case.do(lapse(pb.DUTY_PAYMENT), to(due + 5 * DAY))
+    early = req.served(rpc_pb.ServeDemandRequest, due - DAY)
+    assert case.refused(early).reason == "DATE_TOO_EARLY"
+    case.do(req.served(rpc_pb.ServeDemandRequest, due + 2 * DAY))
+    said = case.case.documents[-1].contents
+    assert (said.amount_fen, said.surcharge_fen) == (req.FINE * 106 // 100, req.FINE * 6 // 100)
+
+
 def test_a_decision_says_all_that_the_law_demands() -> None:
     case = Case()
     case.do(*NOTIFIED, req.STATE, req.CONSIDER, go(20), review(), DISCUSS, FINE)
