@@ -26,7 +26,7 @@ from rpc.identity import Identity
 from tests.e2e.conftest import own_ports
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-(SHOWN,) = [block for block in README.split("```")[1::2] if "buf curl" in block]
+SHOWN, PROPOSED = [block for block in README.split("```")[1::2] if "buf curl" in block]
 # What it shows, but for the environment that is active here already.
 COMMANDS = SHOWN.replace(". .venv/bin/activate\n", "").strip()
 REPORT = COMMANDS[: COMMANDS.rindex("buf curl")]
@@ -83,6 +83,14 @@ async def test_buf_curl_reports_a_problem_and_lists_it(stack: Stack) -> None:
     assert await head(stack) == 1
     assert (await bash(stack, REPORT))[:2] == (0, out[: end + 1]), "the same again"
     assert await head(stack) == 1
+
+
+async def test_buf_curl_proposes_instalments_without_a_case(stack: Stack) -> None:
+    code, out, _ = await bash(stack, PROPOSED)
+    assert code == 0
+    (proposal,) = json.loads(out)["proposals"]
+    payments = proposal["terms"]["payments"]
+    assert [payment["amountFen"] for payment in payments] == ["5000000"] * 4
 
 
 # What replaces what in the README's command; the status, its reason and the field at fault, if any.
