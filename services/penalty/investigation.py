@@ -99,7 +99,9 @@ def order_correction(p: Proceeding, command: rpc_pb.OrderCorrectionRequest) -> l
     rounds = p.case.reinspections
     if rounds and not rounds[-1].HasField("inspect_date"):
         raise p.refuse("REINSPECTION_PENDING", f"round {rounds[-1].round} is not re-inspected yet")
-    service = documents.served(p, command)
+    # No day counts twice: a round begins when the one before has ended.
+    since = rounds[-1].inspect_date if rounds else p.case.found_date
+    service = documents.served(p, command, since=since)
     until = p.open(pb.DUTY_REINSPECTION, REINSPECTION, as_date(service.serve_date))
     return [
         ev.CorrectionOrdered(

@@ -329,8 +329,9 @@ async def test_a_person_s_data_is_nowhere_in_clear(store: EventStore, desk: Desk
 async def test_a_daily_penalty_follows_from_the_original_case(
     open_bureau: Bureau, desk: Desk
 ) -> None:
-    original = await desk.investigated()
-    order = req.served(rpc_pb.OrderCorrectionRequest, today() - 9 * DAY, facts="立即停止超标排放")
+    found_date = today() - 9 * DAY
+    original = await desk.investigated(found_date=day_message(found_date))
+    order = req.served(rpc_pb.OrderCorrectionRequest, found_date, facts="立即停止超标排放")
     found = rpc_pb.RecordReinspectionRequest(
         inspect_date=day_message(today()), refused=True, findings="仍在排放"
     )

@@ -1,0 +1,51 @@
+"""Shortcuts that the law does not allow: days moved back, steps used twice, ends that leave something open."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from bihuan.penalty.v1 import penalty_case_pb2 as pb
+from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
+from services.penalty.proceeding import day_message
+from tests.services import penalties as req
+from tests.services.test_penalty_model import (
+    CORRECT,
+    DAY,
+    FILED,
+    MONDAY,
+    REINSPECT,
+    Case,
+    Step,
+    go,
+)
+
+
+def on(kind: type[Any], day: date, **fields: Any) -> Any:
+    """A service of that day."""
+    return req.served(kind, day, **fields)
+
+
+# What leads there, and a command whose day lies before what it follows, with the field that says so.
+TOO_EARLY: dict[str, tuple[list[Step], Step, str]] = {
+    "an order before the violation was found": (
+        FILED,
+        on(rpc_pb.OrderCorrectionRequest, MONDAY - DAY, facts="仍在排放"),
+        "act_date",
+    ),
+    "an order before the last re-inspection, whose days would count twice": (
+        [*FILED, CORRECT, go(19), REINSPECT],
+        on(rpc_pb.OrderCorrectionRequest, MONDAY + 18 * DAY, facts="仍在排放"),
+        "act_date",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", TOO_EARLY)
+def test_nothing_is_dated_before_what_it_follows(what: str) -> None:
+    steps, step, field = TOO_EARLY[what]
+    case = Case()
+    case.do(*steps)
+    error = case.refused(step)
+    assert error.reason == "DATE_TOO_EARLY"
+    assert [path for path, _ in error.violations] == [field]
