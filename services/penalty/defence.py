@@ -1,16 +1,18 @@
 """From the notice to the end of the defence: statement, hearing, apology. Pure."""
 
 from contextlib import suppress
-from datetime import date
+from datetime import UTC, date
 
 from google.protobuf.message import Message
+from google.type import date_pb2
 
 from bihuan.penalty.v1 import discretion_pb2 as amounts
+from bihuan.penalty.v1 import document_pb2 as doc
 from bihuan.penalty.v1 import events_pb2 as ev
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
 from rpc.errors import invalid_argument
-from rules import UnknownRule, as_date
+from rules import UnknownRule, as_date, legal_date
 from services.penalty import discretion, documents
 from services.penalty.evolve import Event, excluded_days
 from services.penalty.filing import decision_limit, missed_decision, require_original
@@ -28,7 +30,7 @@ def notify(p: Proceeding, command: rpc_pb.ServeNoticeRequest) -> list[Event]:
     """The notice is served: the party may state, ask for a hearing if entitled, apologise."""
     if p.case.standing.state == pb.STATE_TO_DECIDE and not _new_evidence(p.case):
         raise p.refuse("NO_NEW_EVIDENCE", "a further notice rests on evidence since the last one")
-    service = documents.served(p, command, since=p.case.file_date)
+    service = documents.served(p, command, since=_known_since(p.case))
     proposal = assess(p, command)
     hearing = entitled(p, proposal.chosen_fen)
     opens = _rights(p, as_date(service.serve_date), hearing)
@@ -248,15 +250,24 @@ def _rights(p: Proceeding, served: date, hearing: bool) -> list[pb.OpenDeadline]
     return opens
 
 
+def _known_since(case: pb.PenaltyCase) -> date_pb2.Date:
+    """The day on which all that the notice tells was there: what was found, and the last of the evidence."""
+    times = [each.add_time.ToDatetime(UTC) for each in case.evidence]
+    found = max([*times, case.investigation.conclude_time.ToDatetime(UTC)])
+    return day_message(legal_date(found))
+
+
 def _new_evidence(case: pb.PenaltyCase) -> bool:
     since = case.notice_time.ToNanoseconds()
     return any(each.add_time.ToNanoseconds() > since for each in case.evidence)
 
 
 def _received(p: Proceeding, command: Message, field: str) -> date:
-    """The day it was received; today if none is given."""
-    given = command.HasField(field)
-    return p.day(getattr(command, field), field) if given else p.today
+    """The day it was received, none before the notice that it answers; today if none is given."""
+    if not command.HasField(field):
+        return p.today
+    notices = [each for each in p.case.documents if each.kind == doc.DOCUMENT_KIND_NOTICE]
+    return p.day(getattr(command, field), field, since=notices[-1].service.act_date)
 
 
 def _require_not_waived(p: Proceeding, rule_id: str, duty: pb.Duty.ValueType) -> date:

@@ -304,8 +304,11 @@ async def test_a_party_acts_today_and_an_officer_records_when_it_did(desk: Desk)
     early = rpc_pb.SubmitStatementRequest(text="申辩", receive_date=day_message(today() - DAY))
     error = await refused(desk.call(req.of(early, case.name), "enterprise", USCC))
     assert (error.code, error.reason) == (code_pb2.INVALID_ARGUMENT, "NOT_TODAY")
-    case = await desk.call(req.of(early, case.name))
-    assert as_date(case.statements[0].receive_date) == today() - DAY
+    # Nobody can have answered the notice before it was served.
+    assert (await refused(desk.call(req.of(early, case.name)))).reason == "DATE_TOO_EARLY"
+    of_today = rpc_pb.SubmitStatementRequest(text="申辩", receive_date=day_message(today()))
+    case = await desk.call(req.of(of_today, case.name))
+    assert as_date(case.statements[0].receive_date) == today()
 
 
 async def test_a_person_s_data_is_nowhere_in_clear(store: EventStore, desk: Desk) -> None:

@@ -10,10 +10,14 @@ from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
 from services.penalty.proceeding import day_message
 from tests.services import penalties as req
 from tests.services.test_penalty_model import (
+    CONCLUDE,
     CORRECT,
     DAY,
+    EVIDENCE,
     FILED,
+    HEARD,
     MONDAY,
+    NOTIFIED,
     REINSPECT,
     Case,
     Step,
@@ -36,6 +40,37 @@ TOO_EARLY: dict[str, tuple[list[Step], Step, str]] = {
     "an order before the last re-inspection, whose days would count twice": (
         [*FILED, CORRECT, go(19), REINSPECT],
         on(rpc_pb.OrderCorrectionRequest, MONDAY + 18 * DAY, facts="仍在排放"),
+        "act_date",
+    ),
+    "a statement before the notice that it answers": (
+        NOTIFIED,
+        rpc_pb.SubmitStatementRequest(text="请从轻", receive_date=day_message(MONDAY)),
+        "receive_date",
+    ),
+    # The days until the hearing do not count towards the limit for deciding.
+    "a hearing asked for before the notice": (
+        NOTIFIED,
+        rpc_pb.RequestHearingRequest(request_date=day_message(MONDAY)),
+        "request_date",
+    ),
+    "an apology before the notice": (
+        NOTIFIED,
+        rpc_pb.OfferApologyRequest(
+            channel=pb.Apology.CHANNEL_MEDIA,
+            correct_date=day_message(MONDAY),
+            apply_date=day_message(MONDAY),
+        ),
+        "apply_date",
+    ),
+    "a notice before the investigation was concluded": (
+        [*FILED, EVIDENCE, go(20), CONCLUDE],
+        req.notice(MONDAY + 19 * DAY),
+        "act_date",
+    ),
+    # Else the days to answer it would be over as it is recorded.
+    "a further notice before the evidence that it rests on": (
+        [*HEARD, go(10), EVIDENCE],
+        req.notice(MONDAY + DAY),
         "act_date",
     ),
 }
