@@ -11,7 +11,7 @@ from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
 from rpc.errors import invalid_argument
 from rules import as_date
 from services.penalty import documents, plans
-from services.penalty.account import statement
+from services.penalty.account import DAY, statement
 from services.penalty.decision import PUBLICATION_WITHDRAWAL, SUIT
 from services.penalty.evolve import Event, evolve
 from services.penalty.filing import withdrawn
@@ -73,10 +73,7 @@ def demand(p: Proceeding, command: rpc_pb.ServeDemandRequest) -> list[Event]:
     """The demand letter with what is owed to the fen; days later the way to the court is open."""
     _require_collectable(p)
     _require_over(p, pb.DUTY_PAYMENT, "PAYMENT_NOT_DUE", "the fine can be paid until")
-    fell_due = p.case.account.terms[-1].due_date
-    service = documents.served(
-        p, command, since=fell_due if fell_due.year else p.case.decision.serve_date
-    )
+    service = documents.served(p, command, since=day_message(_unpaid_since(p.case)))
     # What the letter said on its day, however much later that is recorded.
     owed = statement(p.case.account, p.rules, as_date(service.act_date))
     until = p.open(
@@ -253,8 +250,10 @@ def _require_way_to_court(p: Proceeding) -> None:
     """Nobody can contest any more, the demand is over, and the months for the court are not."""
     for duty in sorted(TO_COURT, reverse=True):  # the suit's period is the longer one
         _require_over(p, duty, "SUIT_PERIOD_OPEN", "the party may contest the decision until")
-    if all(each.kind != doc.DOCUMENT_KIND_DEMAND for each in p.case.documents):
-        raise p.refuse("NO_DEMAND", "a demand letter comes before the court")
+    demands = [each for each in p.case.documents if each.kind == doc.DOCUMENT_KIND_DEMAND]
+    # One from before a plan asked for what was not due any more while the plan was in force.
+    if not demands or as_date(demands[-1].service.act_date) < _unpaid_since(p.case):
+        raise p.refuse("NO_DEMAND", "a demand letter of what is due now comes before the court")
     _require_over(p, pb.DUTY_DEMAND, "DEMAND_NOT_EXPIRED", "the demand letter gives until")
     last = due_date((p.opened(pb.DUTY_COURT_APPLICATION) or court_window(p)).deadline)
     if p.today > last:
@@ -267,6 +266,12 @@ def _require_over(p: Proceeding, duty: pb.Duty.ValueType, reason: str, until: st
     if found and p.runs(duty):
         last = due_date(found.deadline)
         raise p.refuse(reason, f"{until} {last}", due_date=f"{last}")
+
+
+def _unpaid_since(case: pb.PenaltyCase) -> date:
+    """The first day on which what is owed is overdue by the terms that were set last."""
+    term = case.account.terms[-1]
+    return as_date(term.due_date) + DAY if term.HasField("due_date") else as_date(term.from_date)
 
 
 def _require_no_remedy(p: Proceeding) -> None:

@@ -10,18 +10,26 @@ from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
 from services.penalty.proceeding import day_message
 from tests.services import penalties as req
 from tests.services.test_penalty_model import (
+    APPLY,
     CONCLUDE,
     CORRECT,
     DAY,
+    DEMAND,
+    DEMANDED,
     EVIDENCE,
     FILED,
     HEARD,
     MONDAY,
     NOTIFIED,
     REINSPECT,
+    REVOKE,
+    TO_COURT,
+    UNPAID,
     Case,
     Step,
     go,
+    grant,
+    lapse,
 )
 
 
@@ -30,6 +38,7 @@ def on(kind: type[Any], day: date, **fields: Any) -> Any:
     return req.served(kind, day, **fields)
 
 
+DEFAULTED = [lapse(pb.DUTY_INSTALMENT), lapse(pb.DUTY_GRACE)]
 # What leads there, and a command whose day lies before what it follows, with the field that says so.
 TOO_EARLY: dict[str, tuple[list[Step], Step, str]] = {
     "an order before the violation was found": (
@@ -73,6 +82,11 @@ TOO_EARLY: dict[str, tuple[list[Step], Step, str]] = {
         req.notice(MONDAY + DAY),
         "act_date",
     ),
+    "a demand of what is not due yet": (
+        UNPAID,
+        on(rpc_pb.ServeDemandRequest, date(2026, 10, 8)),
+        "act_date",
+    ),
 }
 
 
@@ -84,3 +98,13 @@ def test_nothing_is_dated_before_what_it_follows(what: str) -> None:
     error = case.refused(step)
     assert error.reason == "DATE_TOO_EARLY"
     assert [path for path, _ in error.violations] == [field]
+
+
+def test_after_a_plan_is_revoked_the_court_needs_another_demand() -> None:
+    case = Case()
+    case.do(*DEMANDED, APPLY, grant, *DEFAULTED, REVOKE)
+    assert case.refused(TO_COURT).reason == "NO_DEMAND"
+    case.do(go(1), DEMAND)
+    assert case.refused(TO_COURT).reason == "DEMAND_NOT_EXPIRED"
+    case.do(lapse(pb.DUTY_DEMAND), TO_COURT)
+    assert case.state == "ENFORCING"
