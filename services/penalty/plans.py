@@ -56,7 +56,7 @@ def apply_for_plan(p: Proceeding, command: rpc_pb.ApplyForPlanRequest) -> list[E
     """
     given = command.HasField("apply_date")
     day = p.day(command.apply_date, "apply_date") if given else p.today
-    if _pending(p):
+    if pending(p):
         raise p.refuse("APPLICATION_PENDING", f"{p.case.name} has an application to be decided")
     _require_unpaid(p)
     if day < (served := as_date(p.case.account.terms[0].from_date)):
@@ -399,13 +399,14 @@ def _from_date(p: Proceeding, application: money.Application) -> date:
     return min(p.today, payment_date(p.case.account) + DAY)
 
 
-def _pending(p: Proceeding) -> money.Application | None:
+def pending(p: Proceeding) -> money.Application | None:
+    """The application that waits for an answer, however long."""
     waiting = (each for each in p.case.applications if each.state == each.STATE_APPLIED)
     return next(waiting, None)
 
 
 def _answered(p: Proceeding) -> money.Application:
-    application = _pending(p)
+    application = pending(p)
     if application is None:
         raise p.refuse("NO_APPLICATION", f"nothing is applied for in {p.case.name}")
     return application

@@ -16,7 +16,7 @@ from services.penalty.decision import PUBLICATION_WITHDRAWAL, SUIT
 from services.penalty.evolve import Event, evolve
 from services.penalty.filing import withdrawn
 from services.penalty.proceeding import Proceeding, day_message, due_date
-from services.penalty.settlement import settled
+from services.penalty.settlement import OWING, settled
 
 SUIT_AFTER_RECONSIDERATION = "remedy.suit_after_reconsideration"
 DEMAND, COURT_APPLICATION = "enforcement.demand", "enforcement.court_application"
@@ -36,18 +36,27 @@ def accept(p: Proceeding, command: rpc_pb.AcceptRemedyRequest) -> list[Event]:
     if command.kind == pb.Remedy.KIND_RECONSIDERATION and kinds:
         raise p.refuse("RECONSIDERATION_USED", "reconsideration comes once, and before a suit")
     p.day(command.accept_date, "accept_date", since=p.case.decision.serve_date)
-    closed = p.case.standing.state == pb.STATE_CLOSED
+    reopened = _reopened(p) if p.case.standing.state == pb.STATE_CLOSED else None
     return [
         ev.RemedyAccepted(
             occurrence=p.occurrence(
-                pb.STATE_PERFORMED if closed else None,
+                reopened,
                 closes={*TO_COURT, pb.DUTY_COURT_APPLICATION},
+                misses={pb.DUTY_PAYMENT} if reopened in OWING else (),
             ),
             remedy=pb.Remedy(
                 kind=command.kind, accept_date=command.accept_date, reference=command.reference
             ),
         )
     ]
+
+
+def _reopened(p: Proceeding) -> pb.State.ValueType:
+    """Where a closed case goes that is contested: to where it was."""
+    if not _owed(p).outstanding_fen:
+        return pb.STATE_PERFORMED
+    ended = p.case.enforcement.state == pb.Enforcement.STATE_ENDED
+    return pb.STATE_ENFORCING if ended else pb.STATE_PAYING
 
 
 def conclude(p: Proceeding, command: rpc_pb.ConcludeRemedyRequest) -> list[Event]:
@@ -134,19 +143,7 @@ def close(p: Proceeding, command: rpc_pb.CloseCaseRequest) -> list[Event]:
     case = p.case
     _require_no_remedy(p)
     if case.HasField("account"):
-        owed = _owed(p)
-        if owed.outstanding_fen and case.enforcement.state != pb.Enforcement.STATE_ENDED:
-            raise p.refuse(
-                "OUTSTANDING",
-                f"{owed.outstanding_fen} fen are still owed",
-                outstanding_fen=f"{owed.outstanding_fen}",
-            )
-        if owed.overpaid_fen:
-            raise p.refuse(
-                "OVERPAID",
-                f"{owed.overpaid_fen} fen are to be paid back",
-                overpaid_fen=f"{owed.overpaid_fen}",
-            )
+        _require_settled(p)
     left = {each.duty for each in case.standing.deadlines} | set(case.standing.overdue)
     if undone := sorted(left & BEFORE_CLOSURE):
         duty = pb.Duty.Name(undone[0])
@@ -154,6 +151,27 @@ def close(p: Proceeding, command: rpc_pb.CloseCaseRequest) -> list[Event]:
     ended = p.occurrence(pb.STATE_CLOSED, closes=frozenset(pb.Duty.values()), plan=0)
     plan = plans.after_closure(p)
     return [ev.CaseClosed(occurrence=ended, conclusion=command.conclusion, plan=plan)]
+
+
+def _require_settled(p: Proceeding) -> None:
+    """Nothing is owed, or nothing more to be had of it; nothing is to be paid back."""
+    owed = _owed(p)
+    if owed.outstanding_fen:
+        ended = p.case.enforcement.state == pb.Enforcement.STATE_ENDED
+        # A court that was not asked in time enforces nothing any more (行政强制法第五十三条).
+        if not ended and pb.DUTY_COURT_APPLICATION not in p.case.standing.overdue:
+            raise p.refuse(
+                "OUTSTANDING",
+                f"{owed.outstanding_fen} fen are still owed",
+                outstanding_fen=f"{owed.outstanding_fen}",
+            )
+        _require_no_plan(p)
+    if owed.overpaid_fen:
+        raise p.refuse(
+            "OVERPAID",
+            f"{owed.overpaid_fen} fen are to be paid back",
+            overpaid_fen=f"{owed.overpaid_fen}",
+        )
 
 
 def court_window(p: Proceeding) -> pb.OpenDeadline:
@@ -238,12 +256,16 @@ def _concluded(p: Proceeding, command: rpc_pb.ConcludeRemedyRequest) -> pb.Remed
 def _require_collectable(p: Proceeding) -> None:
     """Something is owed, and neither remedy nor plan nor application stands in the way."""
     _require_no_remedy(p)
-    if p.case.standing.plan:
-        raise p.refuse("PLAN_IN_FORCE", "a payment plan is in force")
-    if p.opened(pb.DUTY_APPLICATION_REVIEW):
-        raise p.refuse("APPLICATION_PENDING", "an application for a plan is not decided yet")
+    _require_no_plan(p)
     if not _owed(p).outstanding_fen:
         raise p.refuse("NOTHING_OUTSTANDING", "nothing is owed")
+
+
+def _require_no_plan(p: Proceeding) -> None:
+    if p.case.standing.plan:
+        raise p.refuse("PLAN_IN_FORCE", "a payment plan is in force")
+    if plans.pending(p):
+        raise p.refuse("APPLICATION_PENDING", "an application for a plan is not decided yet")
 
 
 def _require_way_to_court(p: Proceeding) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
+from services.penalty.account import statement
 from services.penalty.proceeding import day_message
 from tests.services import penalties as req
 from tests.services.test_penalty_model import (
@@ -21,8 +22,11 @@ from tests.services.test_penalty_model import (
     HEARD,
     MONDAY,
     NOTIFIED,
+    PUBLISH,
+    REFUSE_PLAN,
     REINSPECT,
     REVOKE,
+    SUE,
     TO_COURT,
     UNPAID,
     Case,
@@ -30,6 +34,7 @@ from tests.services.test_penalty_model import (
     go,
     grant,
     lapse,
+    today,
 )
 
 
@@ -38,6 +43,7 @@ def on(kind: type[Any], day: date, **fields: Any) -> Any:
     return req.served(kind, day, **fields)
 
 
+ENDED = rpc_pb.RecordRulingRequest(state=pb.Enforcement.STATE_ENDED, reasons="无可供执行财产")
 DEFAULTED = [lapse(pb.DUTY_INSTALMENT), lapse(pb.DUTY_GRACE)]
 # What leads there, and a command whose day lies before what it follows, with the field that says so.
 TOO_EARLY: dict[str, tuple[list[Step], Step, str]] = {
@@ -108,3 +114,45 @@ def test_after_a_plan_is_revoked_the_court_needs_another_demand() -> None:
     assert case.refused(TO_COURT).reason == "DEMAND_NOT_EXPIRED"
     case.do(lapse(pb.DUTY_DEMAND), TO_COURT)
     assert case.state == "ENFORCING"
+
+
+@pytest.mark.parametrize(
+    ("steps", "reason"),
+    [([APPLY, grant], "PLAN_IN_FORCE"), ([APPLY], "APPLICATION_PENDING")],
+)
+def test_a_case_is_not_closed_over_a_plan_or_an_application(steps: list[Step], reason: str) -> None:
+    case = Case()
+    case.do(*DEMANDED, TO_COURT, *steps, ENDED, PUBLISH)
+    assert case.refused(req.CLOSE).reason == reason
+
+
+def test_an_application_not_answered_in_time_still_keeps_the_bureau_from_the_court() -> None:
+    case = Case()
+    case.do(*DEMANDED, APPLY, lapse(pb.DUTY_APPLICATION_REVIEW))
+    assert case.refused(TO_COURT).reason == "APPLICATION_PENDING"
+    assert case.refused(DEMAND).reason == "APPLICATION_PENDING"
+    case.do(REFUSE_PLAN, TO_COURT)
+    assert case.state == "ENFORCING"
+
+
+def test_a_case_for_which_the_court_was_not_asked_in_time_can_be_closed() -> None:
+    case = Case()
+    case.do(*DEMANDED, PUBLISH)
+    assert case.refused(req.CLOSE).reason == "OUTSTANDING"
+    case.do(lapse(pb.DUTY_COURT_APPLICATION), req.CLOSE)
+    assert case.state == "CLOSED"
+
+
+@pytest.mark.parametrize(
+    ("steps", "state"),
+    [([lapse(pb.DUTY_COURT_APPLICATION)], "PAYING"), ([TO_COURT, ENDED], "ENFORCING")],
+)
+def test_a_case_closed_with_money_owed_goes_back_to_where_it_was(
+    steps: list[Step], state: str
+) -> None:
+    case = Case()
+    case.do(*DEMANDED, PUBLISH, *steps, req.CLOSE, SUE)
+    assert (case.state, list(case.case.standing.overdue)) == (state, [pb.DUTY_PAYMENT])
+    owed = statement(case.case.account, case.rules, case.today).outstanding_fen
+    case.do(today(lambda day: req.payment(day, owed)))
+    assert case.state == "PERFORMED"
