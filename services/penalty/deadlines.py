@@ -1,16 +1,35 @@
 """What follows when a deadline's time comes, or a calendar moves it. Pure."""
 
+from typing import Any
+
 from bihuan.penalty.v1 import events_pb2 as ev
+from bihuan.penalty.v1 import payment_service_pb2 as pay_pb
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
 from bihuan.types.v1.deadline_pb2 import Deadline
+from rules import as_date
 from services import deadlines
 from services.penalty import plans
 from services.penalty.defence import DEFENCE
 from services.penalty.evolve import Event
-from services.penalty.proceeding import RIGHTS, Proceeding
+from services.penalty.proceeding import RIGHTS, Proceeding, due_date
 from services.penalty.remedies import court_window
 from services.penalty.settlement import DUTIES
+
+# The duty of the bureau that a command fulfils, and the field that says when; on the day it comes if none.
+FULFILS: dict[type[Any], tuple[pb.Duty.ValueType, str]] = {
+    rpc_pb.FileCaseRequest: (pb.DUTY_FILING, ""),
+    rpc_pb.DeclineFilingRequest: (pb.DUTY_FILING, ""),
+    rpc_pb.DecideCaseRequest: (pb.DUTY_DECISION, ""),
+    rpc_pb.ServeDecisionRequest: (pb.DUTY_SERVICE, "act_date"),
+    rpc_pb.PublishDecisionRequest: (pb.DUTY_PUBLICATION, "publish_date"),
+    rpc_pb.WithdrawPublicationRequest: (pb.DUTY_PUBLICATION_WITHDRAWAL, ""),
+    rpc_pb.RecordReinspectionRequest: (pb.DUTY_REINSPECTION, "inspect_date"),
+    pay_pb.GrantPlanRequest: (pb.DUTY_APPLICATION_REVIEW, ""),
+    pay_pb.RefusePlanRequest: (pb.DUTY_APPLICATION_REVIEW, ""),
+    pay_pb.RevokePlanRequest: (pb.DUTY_BREACH, ""),
+    pay_pb.ExcuseBreachRequest: (pb.DUTY_BREACH, ""),
+}
 
 
 def expire(p: Proceeding, command: rpc_pb.ExpireDeadlineRequest) -> list[Event]:
@@ -21,6 +40,18 @@ def expire(p: Proceeding, command: rpc_pb.ExpireDeadlineRequest) -> list[Event]:
         if each.deadline.id == command.deadline_id and deadlines.passed(each.deadline, p.now):
             return _passed(p, each)
     return []
+
+
+def unseen(p: Proceeding, command: Any) -> list[Event]:
+    """That a duty is fulfilled after its time, where nobody has told yet that the time had come."""
+    duty, field = FULFILS.get(type(command), (pb.DUTY_UNSPECIFIED, ""))
+    day = as_date(getattr(command, field)) if field else p.today
+    late = [
+        each
+        for each in p.case.standing.deadlines
+        if each.duty == duty and due_date(each.deadline) < day
+    ]
+    return [event for each in late[:1] if not _recounted(p, 0) for event in _passed(p, each)]
 
 
 def recount(p: Proceeding, command: rpc_pb.RecountDeadlinesRequest) -> list[Event]:

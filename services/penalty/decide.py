@@ -155,7 +155,8 @@ def decide(p: Proceeding, command: Command) -> list[Event]:
     if p.case.standing.suspended and type(command) not in WHILE_SUSPENDED:
         raise p.refuse("CASE_SUSPENDED", f"{p.case.name} is suspended")
     try:
-        return DECISIONS[type(command)](p, command)
+        events = DECISIONS[type(command)](p, command)
+        return [*deadlines.unseen(p, command), *events]
     except UnknownRule as error:
         raise p.refuse("NO_RULE_IN_FORCE", str(error)) from error
 

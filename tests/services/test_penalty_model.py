@@ -357,7 +357,15 @@ ROWS: list[tuple[Step, str, dict[str, Any]]] = [
         },
     ),
     (SERVE, "NOT_AWAITING_SERVICE", {"DECIDED": ["DecisionServed"]}),
-    (PUBLISH, "NOT_DECIDED", every(("DECIDED", *SERVED), ["DecisionPublished"])),
+    (
+        PUBLISH,
+        "NOT_DECIDED",
+        {
+            **every(("DECIDED", *SERVED), ["DecisionPublished"]),
+            # Half a year late, which nobody told.
+            "ENFORCING": ["DeadlinePassed", "DecisionPublished"],
+        },
+    ),
     (UNPUBLISH, "NOT_DECIDED", every(("DECIDED", *SERVED, "WITHDRAWN"), "NOT_PUBLISHED")),
     (
         SUE,

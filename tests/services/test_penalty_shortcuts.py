@@ -1,4 +1,4 @@
-"""Shortcuts that the law does not allow: days moved back, steps used twice, ends that leave something open."""
+"""Shortcuts that the law does not allow: days moved back, steps used twice, ends with something open."""
 
 from datetime import date
 from typing import Any
@@ -8,29 +8,39 @@ import pytest
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
 from services.penalty.account import statement
+from services.penalty.evolve import evolve
 from services.penalty.proceeding import day_message
 from tests.services import penalties as req
 from tests.services.test_penalty_model import (
     APPLY,
+    CLUE,
     CONCLUDE,
     CORRECT,
     DAY,
+    DECIDED,
+    DECLINE,
     DEMAND,
     DEMANDED,
     EVIDENCE,
+    FILE,
     FILED,
+    FINE,
     HEARD,
     MONDAY,
     NOTIFIED,
+    PAYING,
     PUBLISH,
     REFUSE_PLAN,
     REINSPECT,
+    REVIEWED,
     REVOKE,
+    SERVE,
     SUE,
     TO_COURT,
     UNPAID,
     Case,
     Step,
+    expire,
     go,
     grant,
     lapse,
@@ -156,3 +166,40 @@ def test_a_case_closed_with_money_owed_goes_back_to_where_it_was(
     owed = statement(case.case.account, case.rules, case.today).outstanding_fen
     case.do(today(lambda day: req.payment(day, owed)))
     assert case.state == "PERFORMED"
+
+
+LATE: dict[str, tuple[list[Step], Step]] = {
+    "CaseFiled": ([CLUE, go(16)], FILE),
+    "FilingDeclined": ([CLUE, go(16)], DECLINE),
+    "CaseDecided": ([*REVIEWED, go(90)], FINE),
+    "DecisionServed": ([*DECIDED, go(20)], SERVE),
+    "DecisionPublished": ([*DECIDED, go(20)], PUBLISH),
+    "Reinspected": ([*FILED, CORRECT, go(31)], REINSPECT),
+    "PlanRefused": ([*PAYING, APPLY, go(30)], REFUSE_PLAN),
+    "PlanRevoked": ([*PAYING, APPLY, grant, *DEFAULTED, go(30)], REVOKE),
+}
+
+
+@pytest.mark.parametrize("event", LATE)
+def test_what_the_bureau_does_late_is_seen_though_no_loop_has_told(event: str) -> None:
+    steps, step = LATE[event]
+    case = Case()
+    case.do(*steps)
+    assert case.do(step) == ["DeadlinePassed", event]
+    assert case.events[-2].missed  # type: ignore[union-attr]
+    assert case.events[-2].occurrence.standing.overdue
+    folded = pb.PenaltyCase(name=case.case.name)
+    for each in case.events:
+        folded = evolve(folded, each)
+    assert folded == case.case
+    told = Case()
+    told.do(*steps, *(expire(duty) for duty in case.events[-2].occurrence.standing.overdue))
+    assert told.do(step) == [event]
+    assert told.case.standing == case.case.standing
+
+
+def test_what_was_done_in_time_and_recorded_later_was_not_late() -> None:
+    case = Case()
+    case.do(*DECIDED)
+    in_time = on(rpc_pb.ServeDecisionRequest, case.today)
+    assert case.do(go(20), in_time) == ["DecisionServed"]
