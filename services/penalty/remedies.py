@@ -130,7 +130,9 @@ def rule(p: Proceeding, command: rpc_pb.RecordRulingRequest) -> list[Event]:
         raise p.refuse("ENFORCEMENT_ENDED", "the court ended enforcement already")
     occurrence = p.occurrence()
     if command.state == pb.Enforcement.STATE_REFUSED:
-        waits = _pending(p.case) or p.case.standing.plan
+        # A right that still runs opens the way to the court as it lapses.
+        suable = any(p.opened(duty) for duty in TO_COURT)
+        waits = _pending(p.case) or p.case.standing.plan or suable
         opens = [] if waits else [court_window(p)]
         occurrence = p.occurrence(pb.STATE_PAYING, opens=opens)
     return [
@@ -211,7 +213,9 @@ def _standing_after(p: Proceeding, remedy: pb.Remedy, account: money.Account) ->
     changed = remedy.outcome in (pb.Remedy.OUTCOME_CHANGED, pb.Remedy.OUTCOME_ANNULLED)
     concluded = as_date(remedy.conclude_date)
     opens = []
-    if changed and p.case.decision.HasField("publish_date"):
+    due = p.opened(pb.DUTY_PUBLICATION_WITHDRAWAL)
+    due = due or pb.DUTY_PUBLICATION_WITHDRAWAL in p.case.standing.overdue
+    if changed and p.case.decision.HasField("publish_date") and not due:
         opens.append(p.open(pb.DUTY_PUBLICATION_WITHDRAWAL, PUBLICATION_WITHDRAWAL, concluded))
     suable = remedy.kind == pb.Remedy.KIND_RECONSIDERATION
     if suable and remedy.outcome != pb.Remedy.OUTCOME_ANNULLED:

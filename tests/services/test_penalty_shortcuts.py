@@ -30,6 +30,7 @@ from tests.services.test_penalty_model import (
     NOTIFIED,
     PAYING,
     PUBLISH,
+    RECONSIDER,
     REFUSE_PLAN,
     REINSPECT,
     REVIEWED,
@@ -38,12 +39,14 @@ from tests.services.test_penalty_model import (
     SUE,
     TO_COURT,
     UNPAID,
+    UPHELD,
     Case,
     Step,
     expire,
     go,
     grant,
     lapse,
+    ruled,
     today,
 )
 
@@ -54,6 +57,7 @@ def on(kind: type[Any], day: date, **fields: Any) -> Any:
 
 
 ENDED = rpc_pb.RecordRulingRequest(state=pb.Enforcement.STATE_ENDED, reasons="无可供执行财产")
+CHANGED = ruled(pb.Remedy.OUTCOME_CHANGED, 20_000_000)
 DEFAULTED = [lapse(pb.DUTY_INSTALMENT), lapse(pb.DUTY_GRACE)]
 # What leads there, and a command whose day lies before what it follows, with the field that says so.
 TOO_EARLY: dict[str, tuple[list[Step], Step, str]] = {
@@ -203,3 +207,27 @@ def test_what_was_done_in_time_and_recorded_later_was_not_late() -> None:
     case.do(*DECIDED)
     in_time = on(rpc_pb.ServeDecisionRequest, case.today)
     assert case.do(go(20), in_time) == ["DecisionServed"]
+
+
+def test_a_publication_to_be_withdrawn_already_gets_no_second_deadline() -> None:
+    case = Case()
+    case.do(*PAYING, PUBLISH, SUE, CHANGED)
+    until = case.due(pb.DUTY_PUBLICATION_WITHDRAWAL)
+    case.do(go(1), SUE, CHANGED)
+    assert case.due(pb.DUTY_PUBLICATION_WITHDRAWAL) == until
+    duties = [each.duty for each in case.case.standing.deadlines]
+    assert duties.count(pb.DUTY_PUBLICATION_WITHDRAWAL) == 1
+    case.do(lapse(pb.DUTY_PUBLICATION_WITHDRAWAL), SUE, CHANGED)
+    assert "DUTY_PUBLICATION_WITHDRAWAL" not in case.opened
+    assert pb.DUTY_PUBLICATION_WITHDRAWAL in case.case.standing.overdue
+
+
+def test_the_months_for_the_court_open_once_the_party_can_sue_no_more() -> None:
+    case = Case()
+    refused = rpc_pb.RecordRulingRequest(state=pb.Enforcement.STATE_REFUSED, reasons="材料不全")
+    case.do(*DEMANDED, TO_COURT, RECONSIDER, UPHELD, refused)
+    assert case.opened >= {"DUTY_SUIT"}
+    assert "DUTY_COURT_APPLICATION" not in case.opened
+    case.do(lapse(pb.DUTY_SUIT))
+    duties = [each.duty for each in case.case.standing.deadlines]
+    assert duties.count(pb.DUTY_COURT_APPLICATION) == 1
