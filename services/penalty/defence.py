@@ -227,7 +227,9 @@ def assess(
         who = discretion.party(case.respondent)
         found = discretion.assess(p.rules, case.violation, command.factors, conduct, p.today, who)
     if case.apology.state == pb.Apology.STATE_GRANTED:
-        served, proposed = as_date(case.notice_serve_date), case.proposal.chosen_fen
+        served = as_date(case.notice_serve_date)
+        # What a further notice proposes is reduced already; it is not reduced twice.
+        proposed = case.proposal.chosen_fen + case.proposal.apology_reduction_fen
         found = discretion.reduce_for_apology(p.rules, found, proposed, served)
     return discretion.choose(found, command.chosen_fen, command.difference_reason)
 

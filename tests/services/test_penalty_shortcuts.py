@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bihuan.penalty.v1 import discretion_pb2 as amounts
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
 from services.penalty.account import statement
@@ -12,6 +13,7 @@ from services.penalty.evolve import evolve
 from services.penalty.proceeding import day_message
 from tests.services import penalties as req
 from tests.services.test_penalty_model import (
+    APOLOGISE,
     APPLY,
     CLUE,
     CONCLUDE,
@@ -21,11 +23,14 @@ from tests.services.test_penalty_model import (
     DECLINE,
     DEMAND,
     DEMANDED,
+    DISCUSS,
     EVIDENCE,
     FILE,
     FILED,
     FINE,
+    GRANT,
     HEARD,
+    INVESTIGATED,
     MONDAY,
     NOTIFIED,
     PAYING,
@@ -35,6 +40,7 @@ from tests.services.test_penalty_model import (
     REINSPECT,
     REVIEWED,
     REVOKE,
+    RULES,
     SERVE,
     SUE,
     TO_COURT,
@@ -46,6 +52,7 @@ from tests.services.test_penalty_model import (
     go,
     grant,
     lapse,
+    review,
     ruled,
     today,
 )
@@ -231,3 +238,20 @@ def test_the_months_for_the_court_open_once_the_party_can_sue_no_more() -> None:
     case.do(lapse(pb.DUTY_SUIT))
     duties = [each.duty for each in case.case.standing.deadlines]
     assert duties.count(pb.DUTY_COURT_APPLICATION) == 1
+
+
+def test_an_apology_halves_what_was_proposed_once_also_after_a_further_notice() -> None:
+    case, expected = Case(), {"chosen_fen": 0, "difference_reason": ""}
+    heavier = [factor.levels[-1].id for factor in RULES.factors("penalty.discretion", MONDAY)]
+    factors = [
+        amounts.FactorLevel(factor=each.factor, level=level)
+        for each, level in zip(req.FACTORS, heavier, strict=True)
+    ]
+    weighed = {"factors": factors, **expected}
+    notice = today(lambda day: req.notice(day, **weighed))
+    case.do(*INVESTIGATED, notice, APOLOGISE, GRANT)
+    proposed = case.case.proposal.chosen_fen
+    case.do(lapse(pb.DUTY_STATEMENT, pb.DUTY_HEARING_REQUEST), EVIDENCE, notice)
+    assert case.case.proposal.chosen_fen == proposed // 2
+    case.do(req.WAIVE, review(), DISCUSS, req.fine(**weighed))
+    assert case.case.decision.fine_fen == proposed // 2
