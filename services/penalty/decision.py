@@ -11,6 +11,7 @@ from rules import as_date, legal_date
 from services.penalty import discretion, documents
 from services.penalty.defence import DEFENCE, assess
 from services.penalty.evolve import Event
+from services.penalty.investigation import require_other
 from services.penalty.proceeding import Proceeding, day_message
 
 SERVICE, PUBLICATION = "penalty.service", "penalty.publication"
@@ -26,6 +27,7 @@ BASES = {"unpaid": money.SURCHARGE_BASE_UNPAID, "fine": money.SURCHARGE_BASE_FIN
 def decide(p: Proceeding, command: rpc_pb.DecideCaseRequest) -> list[Event]:
     """A fine, or no penalty; refused for whatever the law wants before it."""
     fine = command.kind == pb.Decision.KIND_FINE
+    require_other(p, [p.actor])
     _require_ground(command)
     _require_heard(p, fine)
     decided = pb.Decision(

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bihuan.penalty.v1 import discretion_pb2 as amounts
+from bihuan.penalty.v1 import document_pb2 as doc
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
 from services.penalty.account import statement
@@ -43,11 +44,13 @@ from tests.services.test_penalty_model import (
     RULES,
     SERVE,
     SUE,
+    SUSPEND,
     TO_COURT,
     UNPAID,
     UPHELD,
     Case,
     Step,
+    act,
     expire,
     go,
     grant,
@@ -255,3 +258,27 @@ def test_an_apology_halves_what_was_proposed_once_also_after_a_further_notice() 
     assert case.case.proposal.chosen_fen == proposed // 2
     case.do(req.WAIVE, review(), DISCUSS, req.fine(**weighed))
     assert case.case.decision.fine_fen == proposed // 2
+
+
+def test_an_investigator_does_not_decide() -> None:
+    case = Case()
+    case.do(*REVIEWED)
+    assert case.refused(FINE, actor="zhang").reason == "INVESTIGATOR_MAY_NOT_REVIEW"
+    assert case.do(FINE) == ["CaseDecided"]
+
+
+def test_the_party_may_still_apologise_while_the_case_is_suspended() -> None:
+    case = Case()
+    case.do(*NOTIFIED, lapse(pb.DUTY_STATEMENT, pb.DUTY_HEARING_REQUEST), SUSPEND)
+    assert case.do(APOLOGISE) == ["ApologyOffered"]
+    assert case.case.standing.suspended
+
+
+def test_a_party_that_learns_of_a_decision_early_need_not_wait_until_it_counts_as_served() -> None:
+    case = Case()
+    case.do(*DECIDED, act(rpc_pb.ServeDecisionRequest, method=doc.SERVICE_METHOD_PUBLIC_NOTICE))
+    yesterday = {"accept_date": day_message(case.today - DAY), "reference": "1"}
+    early = rpc_pb.AcceptRemedyRequest(kind=pb.Remedy.KIND_SUIT, **yesterday)
+    assert case.refused(early).reason == "DATE_TOO_EARLY"
+    case.do(go(3), SUE, go(60), UPHELD)
+    assert case.state == "PAYING"
