@@ -130,13 +130,15 @@ DECISIONS: dict[type[Any], Callable[[Proceeding, Any], list[Event]]] = {
     pay_pb.ExcuseBreachRequest: plans.excuse_breach,
     pay_pb.RecordVolunteerServiceRequest: plans.record_volunteer_service,
 }
-# What goes on in a suspended case: it is taken up again or ends, time passes, the violation is stopped.
+# What goes on in a suspended case: it is taken up again or ends, time passes, the violation is stopped, and
+# the party apologises, whose days do not stand still.
 WHILE_SUSPENDED = frozenset(
     {
         rpc_pb.ResumeCaseRequest,
         rpc_pb.WithdrawCaseRequest,
         rpc_pb.OrderCorrectionRequest,
         rpc_pb.RecordReinspectionRequest,
+        rpc_pb.OfferApologyRequest,
         rpc_pb.ExpireDeadlineRequest,
         rpc_pb.RecountDeadlinesRequest,
     }
