@@ -35,7 +35,8 @@ def accept(p: Proceeding, command: rpc_pb.AcceptRemedyRequest) -> list[Event]:
     kinds = {each.kind for each in p.case.remedies}
     if command.kind == pb.Remedy.KIND_RECONSIDERATION and kinds:
         raise p.refuse("RECONSIDERATION_USED", "reconsideration comes once, and before a suit")
-    p.day(command.accept_date, "accept_date", since=p.case.decision.serve_date)
+    # The party may know of a decision before a public notice of it counts as service.
+    p.day(command.accept_date, "accept_date", since=p.case.account.terms[0].from_date)
     reopened = _reopened(p) if p.case.standing.state == pb.STATE_CLOSED else None
     return [
         ev.RemedyAccepted(
