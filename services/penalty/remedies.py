@@ -214,9 +214,9 @@ def _standing_after(p: Proceeding, remedy: pb.Remedy, account: money.Account) ->
     changed = remedy.outcome in (pb.Remedy.OUTCOME_CHANGED, pb.Remedy.OUTCOME_ANNULLED)
     concluded = as_date(remedy.conclude_date)
     opens = []
-    due = p.opened(pb.DUTY_PUBLICATION_WITHDRAWAL)
-    due = due or pb.DUTY_PUBLICATION_WITHDRAWAL in p.case.standing.overdue
-    if changed and p.case.decision.HasField("publish_date") and not due:
+    asked = {each.duty for each in p.case.standing.deadlines} | set(p.case.standing.overdue)
+    public = p.case.decision.HasField("publish_date")
+    if changed and public and pb.DUTY_PUBLICATION_WITHDRAWAL not in asked:
         opens.append(p.open(pb.DUTY_PUBLICATION_WITHDRAWAL, PUBLICATION_WITHDRAWAL, concluded))
     suable = remedy.kind == pb.Remedy.KIND_RECONSIDERATION
     if suable and remedy.outcome != pb.Remedy.OUTCOME_ANNULLED:

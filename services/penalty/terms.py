@@ -103,17 +103,25 @@ def track_of(case: case_pb.PenaltyCase) -> pb.Track.ValueType:
 def bounds_of(p: Proceeding, on: date | None = None) -> Bounds:
     """What terms granted in this case on that day, or else today, must keep within.
 
-    Terms that replace a plan of the same stage go on counting from its start.
+    Terms that replace a plan go on counting from the start of the last one of the same stage.
     """
     account, track, on = p.case.account, track_of(p.case), on or p.today
     counts_from_due = account.terms and p.rules.choice(START, on) == "payment_due"
     start = payment_date(account) if counts_from_due else on
-    if p.case.standing.plan:
-        replaced = p.case.plans[p.case.standing.plan - 1]
+    for replaced in _replaced(p.case):
         if replaced.track == track:
             start = as_date(replaced.start_date)
+            break
     unpaid = unpaid_fine(account, p.today)
     return Bounds(p.rules, on, track, account.fine_fen, unpaid, start, max(start, on))
+
+
+def _replaced(case: case_pb.PenaltyCase) -> Iterator[pb.Plan]:
+    """The plan in force and those that it took the place of, one after the other; the latest first."""
+    for plan in reversed(case.plans[: case.standing.plan]):
+        if plan.number < case.standing.plan and plan.state != pb.Plan.STATE_RESCHEDULED:
+            return
+        yield plan
 
 
 def bounds_without_case(rules: Rules, on: date, track: pb.Track.ValueType, fine_fen: int) -> Bounds:

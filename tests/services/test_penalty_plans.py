@@ -463,6 +463,11 @@ def test_a_change_of_the_plan_during_a_suit_meets_the_caps_of_litigation() -> No
     assert all(each.state == pb.Instalment.STATE_CANCELLED for each in first.instalments)
     assert (second.track, fine.case.standing.plan) == (pb.TRACK_LITIGATION, 2)
     assert fine.open["INSTALMENT"] == date(2027, 2, 1)
+    # Once the suit is over, a change goes on counting from the plan of before.
+    fine.conclude(FINE)
+    fine.apply()
+    limits = fine.bounds()
+    assert (limits.track, limits.start) == (pb.TRACK_NON_LITIGATION, date(2026, 9, 28))
 
 
 def test_a_change_at_the_same_stage_goes_on_counting_from_the_first_plan() -> None:
