@@ -73,10 +73,14 @@ def apply_for_plan(p: Proceeding, command: rpc_pb.ApplyForPlanRequest) -> list[E
 def grant_plan(p: Proceeding, command: rpc_pb.GrantPlanRequest) -> list[Event]:
     """A plan on terms that the rules allow, in place of one in force.
 
-    Raises FAILED_PRECONDITION: NO_APPLICATION, NOTHING_UNPAID; INVALID_ARGUMENT as `terms.check`.
+    Raises FAILED_PRECONDITION: NO_APPLICATION, NOTHING_UNPAID, PLAN_ENDED for a change of a plan that is
+    not in force any more, which would be a late application without pledge; INVALID_ARGUMENT as
+    `terms.check`.
     """
     application = _answered(p)
     _require_unpaid(p)
+    if application.reschedule and not p.case.standing.plan:
+        raise p.refuse("PLAN_ENDED", "the plan that was to be changed has ended: it is applied anew")
     bounds = bounds_of(p)
     check(bounds, command.terms)
     plan = _granted(p, bounds, application, command.terms)

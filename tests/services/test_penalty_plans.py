@@ -813,7 +813,10 @@ class Life(RuleBasedStateMachine):
             return
         chosen = found[pick % len(found)].terms
         check(limits, chosen)
-        pending = self.fine.case.applications[-1].state == pb.Application.STATE_APPLIED
+        asks = self.fine.case.applications[-1]
+        pending = asks.state == pb.Application.STATE_APPLIED
+        # A change of a plan needs one in force.
+        pending = pending and not (asks.reschedule and not self.fine.case.standing.plan)
         command = rpc_pb.GrantPlanRequest(terms=chosen, reasons="x")
         assert self._try(command) == pending
         if pending:
@@ -901,3 +904,18 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+
+
+def test_a_change_of_a_plan_that_was_revoked_meanwhile_is_applied_for_anew_with_a_pledge() -> None:
+    fine = with_plan()
+    fine.until(date(2027, 1, 20))
+    assert fine.plan_state == "BREACHED"
+    fine.apply()
+    fine.do(REVOKE)
+    command = rpc_pb.GrantPlanRequest(
+        terms=terms((date(2027, 3, 1), 50_000_00), (date(2027, 4, 1), 50_000_00)), reasons="x"
+    )
+    assert fine.refused(command).reason == "PLAN_ENDED"
+    fine.do(rpc_pb.RefusePlanRequest(reasons="方案已撤销"))
+    without = rpc_pb.ApplyForPlanRequest(grounds=[pb.HARDSHIP_GROUND_BUSINESS], statement="x")
+    assert fine.refused(without).reason == "PLEDGE_NEEDED"
