@@ -147,8 +147,10 @@ def close(p: Proceeding, command: rpc_pb.CloseCaseRequest) -> list[Event]:
     _require_no_remedy(p)
     if case.HasField("account"):
         _require_settled(p)
-    left = {each.duty for each in case.standing.deadlines} | set(case.standing.overdue)
-    if undone := sorted(left & BEFORE_CLOSURE):
+    opened = {each.duty for each in case.standing.deadlines}
+    left = (opened | set(case.standing.overdue)) & BEFORE_CLOSURE
+    # Service that was not done in time keeps no case open for ever.
+    if undone := sorted(left | opened & {pb.DUTY_VOLUNTEER_SERVICE}):
         duty = pb.Duty.Name(undone[0])
         raise p.refuse("DUTY_OPEN", f"{duty} is still to be done", duty=duty)
     ended = p.occurrence(pb.STATE_CLOSED, closes=frozenset(pb.Duty.values()), plan=0)

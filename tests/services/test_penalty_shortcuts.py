@@ -282,3 +282,12 @@ def test_a_party_that_learns_of_a_decision_early_need_not_wait_until_it_counts_a
     assert case.refused(early).reason == "DATE_TOO_EARLY"
     case.do(go(3), SUE, go(60), UPHELD)
     assert case.state == "PAYING"
+
+
+def test_a_case_is_not_closed_while_service_pledged_may_still_be_done() -> None:
+    case = Case()
+    case.do(*PAYING, PUBLISH, APPLY, grant, today(lambda day: req.payment(day, req.FINE)))
+    assert (case.state, case.opened >= {"DUTY_VOLUNTEER_SERVICE"}) == ("PERFORMED", True)
+    assert case.refused(req.CLOSE).metadata["duty"] == "DUTY_VOLUNTEER_SERVICE"
+    case.do(lapse(pb.DUTY_VOLUNTEER_SERVICE), req.CLOSE)
+    assert case.state == "CLOSED"
