@@ -93,6 +93,9 @@ def _penalty_case(case: str, messages: Sequence[Message], clock: str) -> Route:
             case penalty_ev.RemedyAccepted():
                 # It may open a closed case again.
                 summary, reuse = "复议或者诉讼受理", WorkflowIDReusePolicy.ALLOW_DUPLICATE
+            case penalty_ev.OverpaymentRefunded():
+                # Of an annulled case, which has ended: the party is told all the same.
+                summary, reuse = "退还多缴款", WorkflowIDReusePolicy.ALLOW_DUPLICATE
     return Route(f"penalty-case/{case}", "PenaltyCaseLoop", loop, summary, "event", reuse)
 
 

@@ -80,7 +80,9 @@ def grant_plan(p: Proceeding, command: rpc_pb.GrantPlanRequest) -> list[Event]:
     application = _answered(p)
     _require_unpaid(p)
     if application.reschedule and not p.case.standing.plan:
-        raise p.refuse("PLAN_ENDED", "the plan that was to be changed has ended: it is applied anew")
+        raise p.refuse(
+            "PLAN_ENDED", "the plan that was to be changed has ended: it is applied anew"
+        )
     bounds = bounds_of(p)
     check(bounds, command.terms)
     plan = _granted(p, bounds, application, command.terms)

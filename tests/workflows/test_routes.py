@@ -11,7 +11,11 @@ from temporalio.service import RPCError, RPCStatusCode
 from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.penalty.v1 import account_pb2 as money
 from bihuan.penalty.v1 import events_pb2 as ev
+from bihuan.penalty.v1 import payment_service_pb2 as pay_pb
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
+from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
+from services.penalty.proceeding import day_message
+from tests.services import penalties as req
 from tests.workflows.penalty_town import PenaltyTown
 from workflows.relay import Relay
 from workflows.routes import Route, routes
@@ -80,3 +84,24 @@ async def test_a_loop_that_has_an_event_is_not_sent_it_again_for_the_sake_of_ano
     granted = ev.PlanGranted(occurrence=during(1), plan=plan(1))
     await relay.deliver(court.recorded(granted, 1))
     assert sent == expected
+
+
+async def test_a_party_is_told_of_a_refund_after_its_case_has_ended(court: PenaltyTown) -> None:
+    await court.paying()
+    await court.pay(req.FINE)
+    day = day_message(await court.today())
+    await court.command(rpc_pb.AcceptRemedyRequest(kind=pb.Remedy.KIND_SUIT, accept_date=day))
+    annulled = pb.Remedy.OUTCOME_ANNULLED
+    await court.command(
+        rpc_pb.ConcludeRemedyRequest(conclude_date=day, outcome=annulled, reference="行初1号")
+    )
+    await court.command(rpc_pb.WithdrawPublicationRequest(reasons="决定已被撤销"))
+    await court.ended(court.handle)
+    refund = pay_pb.RefundOverpaymentRequest(
+        reference="退1", amount_fen=req.FINE, refund_date=day_message(await court.today())
+    )
+    await court.command(refund, twice=True)
+    loop = await court.ended(court.handle)
+    assert loop.known.standing.state == pb.STATE_WITHDRAWN
+    told = [each for each in court.titles("INFORMATION") if each.startswith("已退还多缴款")]
+    assert len(told) == 1
