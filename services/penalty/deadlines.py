@@ -1,5 +1,6 @@
 """What follows when a deadline's time comes, or a calendar moves it. Pure."""
 
+from dataclasses import replace
 from typing import Any
 
 from bihuan.penalty.v1 import events_pb2 as ev
@@ -11,10 +12,10 @@ from rules import as_date
 from services import deadlines
 from services.penalty import plans
 from services.penalty.defence import DEFENCE
-from services.penalty.evolve import Event
+from services.penalty.evolve import Event, evolve
 from services.penalty.proceeding import RIGHTS, Proceeding, due_date
 from services.penalty.remedies import court_window
-from services.penalty.settlement import DUTIES
+from services.penalty.settlement import DUTIES, settled
 
 # The duty of the bureau that a command fulfils, and the field that says when; on the day it comes if none.
 FULFILS: dict[type[Any], tuple[pb.Duty.ValueType, str]] = {
@@ -109,4 +110,10 @@ def _recounted(p: Proceeding, year: int) -> ev.DeadlinesRecounted | None:
         closes={each.duty for each in opens},
         misses=set(p.case.standing.overdue),
     )
-    return ev.DeadlinesRecounted(occurrence=occurrence, deadline_ids=moved, plan=plan)
+    event = ev.DeadlinesRecounted(occurrence=occurrence, deadline_ids=moved, plan=plan)
+    after = evolve(p.case, event)
+    if after.account != p.case.account:
+        # With the payment date the surcharge moves: it may be that nothing is owed any more.
+        then = replace(p, case=after)
+        event.occurrence.CopyFrom(settled(then, after.account, plans.last_plan(then)))
+    return event

@@ -55,8 +55,10 @@ from tests.services.test_penalty_model import (
     go,
     grant,
     lapse,
+    new_year,
     review,
     ruled,
+    to,
     today,
 )
 
@@ -291,3 +293,14 @@ def test_a_case_is_not_closed_while_service_pledged_may_still_be_done() -> None:
     assert case.refused(req.CLOSE).metadata["duty"] == "DUTY_VOLUNTEER_SERVICE"
     case.do(lapse(pb.DUTY_VOLUNTEER_SERVICE), req.CLOSE)
     assert case.state == "CLOSED"
+
+
+def test_a_payment_that_a_calendar_finds_in_time_leaves_nothing_due() -> None:
+    case = Case(today=date(2026, 12, 10))
+    case.do(*PAYING, to(date(2027, 1, 9)), today(lambda day: req.payment(day, req.FINE)))
+    # The 7th was the last day as far as was known: two days of surcharge.
+    assert case.state == "PAYING"
+    case.rules = new_year(19)
+    assert case.do(rpc_pb.RecountDeadlinesRequest(calendar_year=2027)) == ["DeadlinesRecounted"]
+    assert case.state == "PERFORMED"
+    assert "DUTY_PAYMENT" not in case.opened
