@@ -27,7 +27,6 @@ BASES = {"unpaid": money.SURCHARGE_BASE_UNPAID, "fine": money.SURCHARGE_BASE_FIN
 def decide(p: Proceeding, command: rpc_pb.DecideCaseRequest) -> list[Event]:
     """A fine, or no penalty; refused for whatever the law wants before it."""
     fine = command.kind == pb.Decision.KIND_FINE
-    require_other(p, [p.actor])
     _require_ground(command)
     _require_heard(p, fine)
     decided = pb.Decision(
@@ -42,8 +41,7 @@ def decide(p: Proceeding, command: rpc_pb.DecideCaseRequest) -> list[Event]:
         _require_not_heavier(p, decided.fine_fen)
     else:
         _require_no_penalty(p, command)
-    _require_review(p)
-    _require_discussion(p)
+    _require_examined(p)
     duties = {pb.DUTY_SERVICE: SERVICE} | ({pb.DUTY_PUBLICATION: PUBLICATION} if fine else {})
     opens = [p.open(duty, rule_id, p.today) for duty, rule_id in duties.items()]
     return [
@@ -162,6 +160,13 @@ def _require_not_heavier(p: Proceeding, fine_fen: int) -> None:
             proposed_fen=f"{proposed}",
             fine_fen=f"{fine_fen}",
         )
+
+
+def _require_examined(p: Proceeding) -> None:
+    """Others than those who investigated have looked over it, and decide it (查审分离)."""
+    require_other(p, [p.actor])
+    _require_review(p)
+    _require_discussion(p)
 
 
 def _require_review(p: Proceeding) -> None:

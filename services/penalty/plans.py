@@ -77,12 +77,7 @@ def grant_plan(p: Proceeding, command: rpc_pb.GrantPlanRequest) -> list[Event]:
     not in force any more, which would be a late application without pledge; INVALID_ARGUMENT as
     `terms.check`.
     """
-    application = _answered(p)
-    _require_unpaid(p)
-    if application.reschedule and not p.case.standing.plan:
-        raise p.refuse(
-            "PLAN_ENDED", "the plan that was to be changed has ended: it is applied anew"
-        )
+    application = _grantable(p)
     bounds = bounds_of(p)
     check(bounds, command.terms)
     plan = _granted(p, bounds, application, command.terms)
@@ -415,6 +410,15 @@ def _answered(p: Proceeding) -> money.Application:
     application = pending(p)
     if application is None:
         raise p.refuse("NO_APPLICATION", f"nothing is applied for in {p.case.name}")
+    return application
+
+
+def _grantable(p: Proceeding) -> money.Application:
+    application = _answered(p)
+    _require_unpaid(p)
+    if application.reschedule and not p.case.standing.plan:
+        text = "the plan that was to be changed has ended: another is applied for anew"
+        raise p.refuse("PLAN_ENDED", text)
     return application
 
 
