@@ -1,5 +1,7 @@
 """Money that came in, went back or was given up. Pure."""
 
+from dataclasses import replace
+
 from bihuan.penalty.v1 import account_pb2 as money
 from bihuan.penalty.v1 import events_pb2 as ev
 from bihuan.penalty.v1 import payment_service_pb2 as rpc_pb
@@ -7,8 +9,8 @@ from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from rpc.errors import StatusError, invalid_argument
 from rules import as_date
 from services.penalty.account import statement, unpaid_fine
-from services.penalty.evolve import Event
-from services.penalty.plans import in_force, last_plan, progressed
+from services.penalty.evolve import Event, evolve
+from services.penalty.plans import in_force, last_plan, missed_before, progressed
 from services.penalty.proceeding import Proceeding, day_message
 from services.penalty.settlement import OWING, settled
 
@@ -38,13 +40,10 @@ def record_payment(p: Proceeding, command: rpc_pb.RecordPaymentRequest) -> list[
     if day < (decided := as_date(case.decision.decide_date)):
         text = f"must not lie before the decision, {decided}"
         raise invalid_argument("BEFORE_DECISION", f"pay_date {text}", [("pay_date", text)])
-    account = money.Account()
-    account.CopyFrom(case.account)
-    account.payments.append(payment)
-    plan = in_force(p)
-    after = progressed(p, plan, account) if plan else None
-    occurrence = settled(p, account, after or last_plan(p))
-    return [ev.PaymentRecorded(occurrence=occurrence, payment=payment, plan=after)]
+    missed = missed_before(p, day)
+    for event in missed:
+        p = replace(p, case=evolve(p.case, event))
+    return [*missed, _recorded(p, payment)]
 
 
 def refund_overpayment(p: Proceeding, command: rpc_pb.RefundOverpaymentRequest) -> list[Event]:
@@ -92,6 +91,16 @@ def reduce_surcharge(p: Proceeding, command: rpc_pb.ReduceSurchargeRequest) -> l
     account.reductions.append(reduction)
     occurrence = settled(p, account, last_plan(p))
     return [ev.SurchargeReduced(occurrence=occurrence, reduction=reduction)]
+
+
+def _recorded(p: Proceeding, payment: money.Payment) -> Event:
+    account = money.Account()
+    account.CopyFrom(p.case.account)
+    account.payments.append(payment)
+    plan = in_force(p)
+    after = progressed(p, plan, account) if plan else None
+    occurrence = settled(p, account, after or last_plan(p))
+    return ev.PaymentRecorded(occurrence=occurrence, payment=payment, plan=after)
 
 
 def _is_known(p: Proceeding, payment: money.Payment) -> bool:

@@ -175,6 +175,23 @@ def expire(p: Proceeding, deadline: pb.OpenDeadline) -> list[Event]:
     return [ev.DeadlinePassed(occurrence=occurrence, deadline=deadline, missed=True)]
 
 
+def missed_before(p: Proceeding, day: date) -> list[Event]:
+    """Instalments and days of grace that had ended before a payment of that day, as nobody has told yet."""
+    events: list[Event] = []
+    while late := _late(p, day):
+        for event in expire(p, late):
+            p = replace(p, case=evolve(p.case, event))
+            events.append(event)
+    return events
+
+
+def _late(p: Proceeding, day: date) -> pb.OpenDeadline | None:
+    duties = (pb.DUTY_INSTALMENT, pb.DUTY_GRACE)
+    waiting = (each for each in p.case.standing.deadlines if each.duty in duties)
+    ended = (each for each in waiting if not each.deadline.provisional)
+    return next((each for each in ended if due_date(each.deadline) < day), None)
+
+
 def recount(p: Proceeding, again: Callable[[Deadline], Deadline]) -> money.Plan | None:
     """The plan in force with the dates of what is not paid or done yet as `again` counts them; None if
     none moves.

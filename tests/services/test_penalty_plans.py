@@ -919,3 +919,20 @@ def test_a_change_of_a_plan_that_was_revoked_meanwhile_is_applied_for_anew_with_
     fine.do(rpc_pb.RefusePlanRequest(reasons="方案已撤销"))
     without = rpc_pb.ApplyForPlanRequest(grounds=[pb.HARDSHIP_GROUND_BUSINESS], statement="x")
     assert fine.refused(without).reason == "PLEDGE_NEEDED"
+
+
+@pytest.mark.parametrize(("late", "state"), [(1, "ACTIVE"), (8, "BREACHED")])
+def test_a_payment_after_its_day_comes_to_the_same_whether_or_not_a_loop_has_told(
+    late: int, state: str
+) -> None:
+    told, untold = with_plan(), with_plan()
+    told.until(FOUR[0] + late * DAY)
+    told.pay(QUARTER)
+    untold.today = FOUR[0] + late * DAY
+    names = untold.pay(QUARTER)
+    assert names[0] == "DeadlinePassed"
+    assert names[-1] == "PaymentRecorded"
+    assert untold.plan_state == told.plan_state == state
+    assert untold.case.standing == told.case.standing
+    assert untold.case.plans == told.case.plans
+    assert untold.replayed() == untold.case
