@@ -28,8 +28,6 @@ FULFILS: dict[type[Any], tuple[pb.Duty.ValueType, str]] = {
     rpc_pb.RecordReinspectionRequest: (pb.DUTY_REINSPECTION, "inspect_date"),
     pay_pb.GrantPlanRequest: (pb.DUTY_APPLICATION_REVIEW, ""),
     pay_pb.RefusePlanRequest: (pb.DUTY_APPLICATION_REVIEW, ""),
-    pay_pb.RevokePlanRequest: (pb.DUTY_BREACH, ""),
-    pay_pb.ExcuseBreachRequest: (pb.DUTY_BREACH, ""),
 }
 
 

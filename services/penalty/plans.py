@@ -11,6 +11,7 @@ from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.types.v1.deadline_pb2 import Deadline
 from rpc.errors import invalid_argument
 from rules import as_date
+from services import deadlines
 from services.penalty import plan_documents as documents
 from services.penalty.account import (
     DAY,
@@ -26,7 +27,7 @@ from services.penalty.account import (
 )
 from services.penalty.evolve import Event, evolve
 from services.penalty.proceeding import Proceeding, day_message, due_date
-from services.penalty.settlement import settled
+from services.penalty.settlement import PLANNED, settled
 from services.penalty.terms import DEFERRAL, GAP, Bounds, bounds_of, check, planned_days, track_of
 
 PAYMENT, REVIEW = "penalty.payment", "penalty.plan_review"
@@ -113,7 +114,9 @@ def refuse_plan(p: Proceeding, command: rpc_pb.RefusePlanRequest) -> list[Event]
 
 def revoke_plan(p: Proceeding, command: rpc_pb.RevokePlanRequest) -> list[Event]:
     """A breached plan revoked: what is unpaid falls due today. Raises FAILED_PRECONDITION as `_breached`."""
-    return [_revoked(p, _breached(p), command.reasons, p.today)]
+    missed = missed_before(p, p.today)
+    p = _after(p, missed)
+    return [*missed, _revoked(p, _breached(p), command.reasons, p.today)]
 
 
 def excuse_breach(p: Proceeding, command: rpc_pb.ExcuseBreachRequest) -> list[Event]:
@@ -122,6 +125,8 @@ def excuse_breach(p: Proceeding, command: rpc_pb.ExcuseBreachRequest) -> list[Ev
     Raises FAILED_PRECONDITION as `_breached`; MISSED_UNPAID and SERVICE_NOT_DONE while what was missed is
     still not done.
     """
+    untold = missed_before(p, p.today)
+    p = _after(p, untold)
     plan = _breached(p)
     if unpaid := missed(plan):
         fen = sum(each.amount_fen - each.paid_fen for each in unpaid)
@@ -132,7 +137,7 @@ def excuse_breach(p: Proceeding, command: rpc_pb.ExcuseBreachRequest) -> list[Ev
         raise p.refuse("SERVICE_NOT_DONE", text)
     plan.state = PLAN.STATE_ACTIVE
     occurrence = settled(p, p.case.account, plan)
-    return [ev.BreachExcused(occurrence=occurrence, plan=plan, reasons=command.reasons)]
+    return [*untold, ev.BreachExcused(occurrence=occurrence, plan=plan, reasons=command.reasons)]
 
 
 def record_volunteer_service(
@@ -176,20 +181,29 @@ def expire(p: Proceeding, deadline: pb.OpenDeadline) -> list[Event]:
 
 
 def missed_before(p: Proceeding, day: date) -> list[Event]:
-    """Instalments and days of grace that had ended before a payment of that day, as nobody has told yet."""
+    """What of a plan had ended before that day, where nobody has told yet: instalments, grace, a breach."""
     events: list[Event] = []
-    while late := _late(p, day):
-        for event in expire(p, late):
-            p = replace(p, case=evolve(p.case, event))
-            events.append(event)
+    while late := _late(_after(p, events), day):
+        events += expire(_after(p, events), late)
     return events
 
 
+def _after(p: Proceeding, events: Sequence[Event]) -> Proceeding:
+    case = p.case
+    for event in events:
+        case = evolve(case, event)
+    return replace(p, case=case)
+
+
 def _late(p: Proceeding, day: date) -> pb.OpenDeadline | None:
-    duties = (pb.DUTY_INSTALMENT, pb.DUTY_GRACE)
-    waiting = (each for each in p.case.standing.deadlines if each.duty in duties)
-    ended = (each for each in waiting if not each.deadline.provisional)
-    return next((each for each in ended if due_date(each.deadline) < day), None)
+    waiting = (each for each in p.case.standing.deadlines if each.duty in PLANNED)
+    ended = (each for each in waiting if due_date(each.deadline) < day)
+    return next((each for each in ended if not _moves(p, each.deadline)), None)
+
+
+def _moves(p: Proceeding, deadline: Deadline) -> bool:
+    """Whether a calendar published since moves it."""
+    return deadlines.again(deadline, 0, True, p.rules, p.now) != deadline
 
 
 def recount(p: Proceeding, again: Callable[[Deadline], Deadline]) -> money.Plan | None:

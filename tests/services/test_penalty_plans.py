@@ -921,7 +921,7 @@ def test_a_change_of_a_plan_that_was_revoked_meanwhile_is_applied_for_anew_with_
     assert fine.refused(without).reason == "PLEDGE_NEEDED"
 
 
-@pytest.mark.parametrize(("late", "state"), [(1, "ACTIVE"), (8, "BREACHED")])
+@pytest.mark.parametrize(("late", "state"), [(1, "ACTIVE"), (8, "BREACHED"), (30, "BREACHED")])
 def test_a_payment_after_its_day_comes_to_the_same_whether_or_not_a_loop_has_told(
     late: int, state: str
 ) -> None:
@@ -936,3 +936,20 @@ def test_a_payment_after_its_day_comes_to_the_same_whether_or_not_a_loop_has_tol
     assert untold.case.standing == told.case.standing
     assert untold.case.plans == told.case.plans
     assert untold.replayed() == untold.case
+
+
+def test_a_plan_whose_grace_is_over_can_be_revoked_though_no_loop_has_told() -> None:
+    fine = with_plan()
+    fine.today = FOUR[0] + 8 * DAY
+    assert fine.do(REVOKE) == ["DeadlinePassed", "DeadlinePassed", "PlanRevoked"]
+    assert fine.plan_state == "REVOKED"
+    # So it is in a year whose calendar is not known yet.
+    provisional = with_plan()
+    provisional.until(FOUR[0])
+    provisional.pay(QUARTER)
+    provisional.today = FOUR[1] + 8 * DAY
+    assert provisional.case.standing.deadlines[0].deadline.provisional
+    assert provisional.do(REVOKE)[-1] == "PlanRevoked"
+    early = with_plan()
+    early.today = FOUR[0] + DAY
+    assert early.refused(REVOKE).reason == "PLAN_NOT_BREACHED"

@@ -192,7 +192,7 @@ LATE: dict[str, tuple[list[Step], Step]] = {
     "DecisionPublished": ([*DECIDED, go(20)], PUBLISH),
     "Reinspected": ([*FILED, CORRECT, go(31)], REINSPECT),
     "PlanRefused": ([*PAYING, APPLY, go(30)], REFUSE_PLAN),
-    "PlanRevoked": ([*PAYING, APPLY, grant, *DEFAULTED, go(30)], REVOKE),
+    "PlanRevoked": ([*PAYING, APPLY, grant, *DEFAULTED, go(12)], REVOKE),
 }
 
 
