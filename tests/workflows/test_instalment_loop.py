@@ -296,21 +296,3 @@ async def test_an_operator_sees_the_schedule_and_what_is_due_next(court: Penalty
     shown = (await court.plan_loop().describe()).typed_search_attributes
     found = [shown.get(key) for key in (sa.STAGE, sa.WAITING_FOR, sa.ENTERPRISE, sa.OVERDUE)]
     assert found == [STAGES[PLAN.STATE_ACTIVE], "当事人", req.TRADER.uscc, False]
-
-
-async def test_the_loop_of_a_plan_that_is_in_force_when_its_case_is_closed_ends_too(
-    court: PenaltyTown,
-) -> None:
-    await court.paying()
-    await court.sleep_past(court.open(pb.DUTY_SUIT), HOUR)
-    await court.command(req.served(rpc_pb.ServeDemandRequest, await court.today()))
-    await court.sleep_past(court.open(pb.DUTY_DEMAND), HOUR)
-    await court.command(rpc_pb.ApplyForEnforcementRequest(court="东莞市第一人民法院"))
-    await court.plan(2, months=2, pledge=True)
-    await court.sleep(0.1)
-    ended = pb.Enforcement.STATE_ENDED
-    await court.command(rpc_pb.RecordRulingRequest(state=ended, reasons="无财产可供执行"))
-    assert (await court.close()).known.standing.state == pb.STATE_CLOSED
-    loop = await court.ended(court.plan_loop())
-    assert loop.known.plan.state == PLAN.STATE_CANCELLED
-    assert court.passed().count("INSTALMENT") == 0

@@ -1031,27 +1031,21 @@ class CaseClosed(_message.Message):
 
     OCCURRENCE_FIELD_NUMBER: _builtins.int
     CONCLUSION_FIELD_NUMBER: _builtins.int
-    PLAN_FIELD_NUMBER: _builtins.int
     conclusion: _builtins.str
     """How it ended."""
     @_builtins.property
     def occurrence(self) -> Global___Occurrence:
         """What every event says."""
 
-    @_builtins.property
-    def plan(self) -> _account_pb2.Plan:
-        """The plan after it, if one was in force."""
-
     def __init__(
         self,
         *,
         occurrence: Global___Occurrence | None = ...,
         conclusion: _builtins.str = ...,
-        plan: _account_pb2.Plan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occurrence", b"occurrence", "plan", b"plan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["occurrence", b"occurrence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion", "occurrence", b"occurrence", "plan", b"plan"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion", "occurrence", b"occurrence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
