@@ -11,14 +11,27 @@ from rules.book import Rule, RuleBook, UnknownRule
 from rules.calendar import WorkingCalendar, YearCalendar, parse_calendar
 from rules.clock import SHANGHAI, Clock, legal_date
 from rules.deadline import as_date, explain, months_after
-from rules.kinds import FEN, NATIONAL, Amounts, Factor, Level, Party, Unit, places
+from rules.kinds import (
+    FEN,
+    NATIONAL,
+    Amounts,
+    CheckItem,
+    Factor,
+    Grade,
+    Level,
+    Party,
+    Unit,
+    places,
+)
 from rules.lighter import Law, Offence, applying
 from rules.money import surcharge
 
 __all__ = [
     "SHANGHAI",
+    "CheckItem",
     "Clock",
     "Factor",
+    "Grade",
     "Law",
     "Level",
     "Offence",
@@ -40,6 +53,8 @@ __all__ = [
 ]
 LADDER = "rectification.escalation"
 SERIES = "document.series"
+GRADES = "inspection.grades"
+ITEMS = "inspection.items"
 
 
 class Rung(NamedTuple):
@@ -106,6 +121,14 @@ class Rules:
     def factors(self, rule_id: str, on: date) -> tuple[Factor, ...]:
         """A table of discretion. Raises as `ratio`."""
         return cast(tuple[Factor, ...], self._says(rule_id, on, "factors"))
+
+    def grades(self, on: date) -> tuple[Grade, ...]:
+        """The grades of inspection targets, from the highest score down. Raises as `ratio`."""
+        return cast(tuple[Grade, ...], self._says(GRADES, on, "grades"))
+
+    def items(self, on: date) -> dict[str, CheckItem]:
+        """The published list of what is inspected, by id. Raises as `ratio`."""
+        return {item.id: item for item in cast(Any, self._says(ITEMS, on, "items"))}
 
     def offence(
         self, rule_id: str, conduct: date, decision: date, party: Party = "entity"

@@ -95,6 +95,45 @@ class Factor(_Part):
         return self
 
 
+class Grade(_Part):
+    """A grade of inspection targets: from which score it is given, and what follows from it.
+
+    cap: the most inspections a year by one body that count towards it, none where it has no cap;
+    sampling: the share of its targets that is drawn in a year.
+    """
+
+    grade: str = Field(pattern=r"^[A-Z]$")
+    name: Text
+    from_score: int = Field(ge=0, le=100)
+    cap: int | None = Field(None, ge=0)
+    sampling: Decimal = Field(ge=0, le=1)
+
+
+class CheckItem(_Part):
+    """An item of the published list of inspections, with its standard.
+
+    industries: prefixes of GB/T 4754 codes that it is for, all where there are none; answered_by: data that
+    can answer it off site, not older than answer_days calendar days.
+    """
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")
+    name: Text
+    industries: tuple[Text, ...] = ()
+    answered_by: tuple[Word, ...] = ()
+    answer_days: int = Field(0, ge=0)
+    standard: Text
+    basis: Text
+
+    @property
+    def field(self) -> str:
+        """Field of enforcement: only departments of it check the item."""
+        return self.id.partition(".")[0]
+
+    def concerns(self, industry: str) -> bool:
+        """Whether it is for enterprises of that industry, a code of GB/T 4754 such as "C2614"."""
+        return not self.industries or industry.startswith(self.industries)
+
+
 # The field that says what kind a version is, and the fields that go with no other kind.
 KINDS = {
     "value": ("unit", "roll", "remind_before"),
@@ -108,6 +147,8 @@ KINDS = {
     "series": (),
     "range_yuan": (),
     "factors": (),
+    "grades": (),
+    "items": (),
 }
 
 
@@ -117,7 +158,8 @@ class Version(_Part):
     value with unit: a period; rungs: a ladder; daily_rate with cap_ratio: what grows by the day; ratio: a
     share; number: a count; amounts_yuan: a sum by kind of party; choice: one of options, where the law can
     be read in several ways; text: a name; series: prefix of document numbers by kind of document;
-    range_yuan: least and highest fine of an offence; factors: a table of discretion.
+    range_yuan: least and highest fine of an offence; factors: a table of points by factor and level;
+    grades: the grades of inspection targets; items: a published list of what is inspected.
     """
 
     # A code left unquoted in YAML is a number.
@@ -140,6 +182,8 @@ class Version(_Part):
     series: dict[Word, Text] | None = Field(None, min_length=1)
     range_yuan: Ranges | None = None
     factors: tuple[Factor, ...] | None = Field(None, min_length=1)
+    grades: tuple[Grade, ...] | None = Field(None, min_length=1)
+    items: tuple[CheckItem, ...] | None = Field(None, min_length=1)
     citation: str = Field(min_length=1)
     confidence: Literal["HIGH", "MEDIUM", "LOW"]
     source: str
@@ -168,6 +212,11 @@ class Version(_Part):
         if self.valid_to is not None and self.valid_to <= self.valid_from:
             raise ValueError(f"valid_to {self.valid_to} does not lie after {self.valid_from}")
         _refuse_doubles("factor", [factor.id for factor in self.factors or ()])
+        _refuse_doubles("item", [item.id for item in self.items or ()])
+        _refuse_doubles("grade", [each.grade for each in self.grades or ()])
+        scores = [each.from_score for each in self.grades or ()]
+        if scores and (scores != sorted(set(scores), reverse=True) or scores[-1] != 0):
+            raise ValueError("grades go from the highest score down to 0, each lower than the last")
         return self
 
     def in_force(self, on: date) -> bool:

@@ -34,6 +34,7 @@ from services.evidence.files import MOST_BYTES, EvidenceFiles
 from services.evidence.service import MOST_SECONDS, EvidenceService
 from services.feed.service import FeedService
 from services.health import watch
+from services.inspection.wiring import services as inspection
 from services.notification.service import NotificationService
 from services.penalty.service import CaseDesk, PaymentService, PenaltyCaseService
 from services.privacy.service import PrivacyService
@@ -43,7 +44,14 @@ from services.vault import Vault
 HERE = Path(__file__).parent
 MIGRATIONS = tuple(
     HERE / name / "migrations"
-    for name in ("calendar", "rectification", "penalty", "notification", "privacy")
+    for name in (
+        "calendar",
+        "rectification",
+        "penalty",
+        "inspection",
+        "notification",
+        "privacy",
+    )
 )
 GRACE_SECONDS = 10.0
 log = logging.getLogger(__name__)
@@ -85,6 +93,7 @@ async def serve(options: ServeOptions, ready: Callable[[int], None], stop: async
         for domain in (
             "rectification",
             "penalty",
+            "inspection",
             "notification",
             "calendar",
             "privacy",
@@ -158,6 +167,7 @@ def _services(
             payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
             payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"],
         ),
+        *inspection(stores["inspection"], shelf, files, clock),
         Service(
             NotificationService(stores["notification"], clock),
             notice_pb2_grpc.add_NotificationServiceServicer_to_server,

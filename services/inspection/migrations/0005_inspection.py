@@ -1,0 +1,11 @@
+"""The views of inspection/inspection.
+
+Revision ID: 0005
+"""
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    pass

@@ -1,0 +1,1 @@
+"""Roster (执法主体与人员): departments and inspectors."""

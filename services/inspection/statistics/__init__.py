@@ -1,0 +1,1 @@
+"""Statistics of inspections: what was saved, what was found."""
