@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import Table
 
 from services.aggregate import Aggregate
+from services.inspection.roster import service as roster
+from services.inspection.roster import views as roster_views
 from services.notification import service as notification
 from services.notification import views as notification_views
 from services.penalty import numbers as penalty_numbers
@@ -24,6 +26,9 @@ class Projection:
 
 
 PROJECTIONS = {
+    "inspection": Projection(
+        (roster.DEPARTMENT, roster.INSPECTOR), (roster_views.DEPARTMENT, roster_views.INSPECTOR)
+    ),
     "notification": Projection((notification.NOTICE,), (notification_views.NOTICE,)),
     "penalty": Projection((penalty.CASE,), (penalty_views.CASE, penalty_numbers.DOCUMENT_NUMBER)),
     "rectification": Projection((rectification.PROBLEM,), (rectification_views.PROBLEM,)),

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from bihuan.types.v1 import validation_pb2 as bihuan_dot_types_dot_v1_dot_validation__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bihuan/inspection/v1/roster.proto\x12\x14\x62ihuan.inspection.v1\x1a bihuan/types/v1/validation.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\x96\x03\n\nDepartment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x10\n\x08\x64istrict\x18\x05 \x01(\t\x12*\n\x05power\x18\x06 \x01(\x0e\x32\x1b.bihuan.inspection.v1.Power\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\x16\n\x0enexus_endpoint\x18\x08 \x01(\t\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdissolve_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp:G\xea\x41\x44\n\x15\x62ihuan.dev/Department\x12\x12\x64\x65partments/{uscc}*\x0b\x64\x65partments2\ndepartment\"\x9d\x01\n\x0b\x43\x65rtificate\x12\x19\n\x06issuer\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x19\n\x06number\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(\x12,\n\tfrom_date\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12*\n\x07to_date\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\"}\n\x07\x41\x62sence\x12,\n\tfrom_date\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12*\n\x07to_date\x18\x02 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"D\n\x07Recusal\x12\x1d\n\nenterprise\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x88\x88\'\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\xdb\x03\n\tInspector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x12\n\ndepartment\x18\x05 \x01(\t\x12\x37\n\x0c\x63\x65rtificates\x18\x06 \x03(\x0b\x32!.bihuan.inspection.v1.Certificate\x12/\n\x08\x61\x62sences\x18\x07 \x03(\x0b\x32\x1d.bihuan.inspection.v1.Absence\x12/\n\x08recusals\x18\x08 \x03(\x0b\x32\x1d.bihuan.inspection.v1.Recusal\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nleave_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp:H\xea\x41\x45\n\x14\x62ihuan.dev/Inspector\x12\x16inspectors/{inspector}*\ninspectors2\tinspector*^\n\x05Power\x12\x15\n\x11POWER_UNSPECIFIED\x10\x00\x12\x13\n\x0fPOWER_STATUTORY\x10\x01\x12\x14\n\x10POWER_AUTHORISED\x10\x02\x12\x13\n\x0fPOWER_ENTRUSTED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bihuan/inspection/v1/roster.proto\x12\x14\x62ihuan.inspection.v1\x1a bihuan/types/v1/validation.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\x96\x03\n\nDepartment\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x10\n\x08\x64istrict\x18\x05 \x01(\t\x12*\n\x05power\x18\x06 \x01(\x0e\x32\x1b.bihuan.inspection.v1.Power\x12\x11\n\tprincipal\x18\x07 \x01(\t\x12\x16\n\x0enexus_endpoint\x18\x08 \x01(\t\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\rdissolve_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp:G\xea\x41\x44\n\x15\x62ihuan.dev/Department\x12\x12\x64\x65partments/{uscc}*\x0b\x64\x65partments2\ndepartment\"\xf3\x02\n\x11\x44\x65partmentProfile\x12#\n\x0c\x64isplay_name\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64\x12\x30\n\x05\x66ield\x18\x02 \x01(\tB!\xe2\x41\x01\x02\xbaH\x1ar\x18\x32\x16^[a-z][a-z0-9_]{0,39}$\x12,\n\x08\x64istrict\x18\x03 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12:\n\x05power\x18\x04 \x01(\x0e\x32\x1b.bihuan.inspection.v1.PowerB\x0e\xe2\x41\x01\x02\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12\\\n\tprincipal\x18\x05 \x01(\tBI\xfa\x41\x17\n\x15\x62ihuan.dev/Department\xbaH,r*2(^(departments/[0-9A-HJ-NPQRTUWXY]{18})?$\x12?\n\x0enexus_endpoint\x18\x06 \x01(\tB\'\xbaH$r\"2 ^([A-Za-z][A-Za-z0-9-]{0,199})?$\"\x9d\x01\n\x0b\x43\x65rtificate\x12\x19\n\x06issuer\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18\x64\x12\x19\n\x06number\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18(\x12,\n\tfrom_date\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12*\n\x07to_date\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\"}\n\x07\x41\x62sence\x12,\n\tfrom_date\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12*\n\x07to_date\x18\x02 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x18\n\x06reason\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"D\n\x07Recusal\x12\x1d\n\nenterprise\x18\x01 \x01(\tB\t\xbaH\x06r\x04\x88\x88\'\x01\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\"\xdb\x03\n\tInspector\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x04 \x01(\t\x12\x12\n\ndepartment\x18\x05 \x01(\t\x12\x37\n\x0c\x63\x65rtificates\x18\x06 \x03(\x0b\x32!.bihuan.inspection.v1.Certificate\x12/\n\x08\x61\x62sences\x18\x07 \x03(\x0b\x32\x1d.bihuan.inspection.v1.Absence\x12/\n\x08recusals\x18\x08 \x03(\x0b\x32\x1d.bihuan.inspection.v1.Recusal\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nleave_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp:H\xea\x41\x45\n\x14\x62ihuan.dev/Inspector\x12\x16inspectors/{inspector}*\ninspectors2\tinspector*^\n\x05Power\x12\x15\n\x11POWER_UNSPECIFIED\x10\x00\x12\x13\n\x0fPOWER_STATUTORY\x10\x01\x12\x14\n\x10POWER_AUTHORISED\x10\x02\x12\x13\n\x0fPOWER_ENTRUSTED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,6 +39,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DEPARTMENT']._loaded_options = None
   _globals['_DEPARTMENT']._serialized_options = b'\352AD\n\025bihuan.dev/Department\022\022departments/{uscc}*\013departments2\ndepartment'
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['display_name']._loaded_options = None
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['display_name']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\030d'
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['field']._loaded_options = None
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['field']._serialized_options = b'\342A\001\002\272H\032r\0302\026^[a-z][a-z0-9_]{0,39}$'
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['district']._loaded_options = None
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['district']._serialized_options = b'\342A\001\002\272H\023r\0212\017^[1-9][0-9]{5}$'
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['power']._loaded_options = None
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['power']._serialized_options = b'\342A\001\002\272H\007\202\001\004\020\001 \000'
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['principal']._loaded_options = None
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['principal']._serialized_options = b'\372A\027\n\025bihuan.dev/Department\272H,r*2(^(departments/[0-9A-HJ-NPQRTUWXY]{18})?$'
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['nexus_endpoint']._loaded_options = None
+  _globals['_DEPARTMENTPROFILE'].fields_by_name['nexus_endpoint']._serialized_options = b'\272H$r\"2 ^([A-Za-z][A-Za-z0-9-]{0,199})?$'
   _globals['_CERTIFICATE'].fields_by_name['issuer']._loaded_options = None
   _globals['_CERTIFICATE'].fields_by_name['issuer']._serialized_options = b'\272H\006r\004\020\001\030d'
   _globals['_CERTIFICATE'].fields_by_name['number']._loaded_options = None
@@ -58,16 +71,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RECUSAL'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\310\001'
   _globals['_INSPECTOR']._loaded_options = None
   _globals['_INSPECTOR']._serialized_options = b'\352AE\n\024bihuan.dev/Inspector\022\026inspectors/{inspector}*\ninspectors2\tinspector'
-  _globals['_POWER']._serialized_start=1450
-  _globals['_POWER']._serialized_end=1544
-  _globals['_DEPARTMENT']._serialized_start=207
-  _globals['_DEPARTMENT']._serialized_end=613
-  _globals['_CERTIFICATE']._serialized_start=616
-  _globals['_CERTIFICATE']._serialized_end=773
-  _globals['_ABSENCE']._serialized_start=775
-  _globals['_ABSENCE']._serialized_end=900
-  _globals['_RECUSAL']._serialized_start=902
-  _globals['_RECUSAL']._serialized_end=970
-  _globals['_INSPECTOR']._serialized_start=973
-  _globals['_INSPECTOR']._serialized_end=1448
+  _globals['_POWER']._serialized_start=1857
+  _globals['_POWER']._serialized_end=1951
+  _globals['_DEPARTMENT']._serialized_start=240
+  _globals['_DEPARTMENT']._serialized_end=646
+  _globals['_DEPARTMENTPROFILE']._serialized_start=649
+  _globals['_DEPARTMENTPROFILE']._serialized_end=1020
+  _globals['_CERTIFICATE']._serialized_start=1023
+  _globals['_CERTIFICATE']._serialized_end=1180
+  _globals['_ABSENCE']._serialized_start=1182
+  _globals['_ABSENCE']._serialized_end=1307
+  _globals['_RECUSAL']._serialized_start=1309
+  _globals['_RECUSAL']._serialized_end=1377
+  _globals['_INSPECTOR']._serialized_start=1380
+  _globals['_INSPECTOR']._serialized_end=1855
 # @@protoc_insertion_point(module_scope)

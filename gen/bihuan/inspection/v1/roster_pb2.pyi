@@ -122,6 +122,50 @@ class Department(_message.Message):
 Global___Department: _TypeAlias = Department  # noqa: Y015
 
 @_typing.final
+class DepartmentProfile(_message.Message):
+    """What is on record of a department, as a whole: an update says all of it again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    DISTRICT_FIELD_NUMBER: _builtins.int
+    POWER_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    NEXUS_ENDPOINT_FIELD_NUMBER: _builtins.int
+    display_name: _builtins.str
+    """For example "扬州市生态环境局"."""
+    field: _builtins.str
+    """Field of enforcement (执法领域), a word of the published item list, for example "ecology"."""
+    district: _builtins.str
+    """Where it inspects, GB/T 2260."""
+    power: Global___Power.ValueType
+    """By what right; a body without a power is refused."""
+    principal: _builtins.str
+    """For an entrusted one, the department in whose name it inspects: registered, and not itself entrusted.
+    Empty for others.
+    """
+    nexus_endpoint: _builtins.str
+    """The Nexus endpoint by which it takes part in joint inspections, if it runs Temporal itself."""
+    def __init__(
+        self,
+        *,
+        display_name: _builtins.str = ...,
+        field: _builtins.str = ...,
+        district: _builtins.str = ...,
+        power: Global___Power.ValueType = ...,
+        principal: _builtins.str = ...,
+        nexus_endpoint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "district", b"district", "field", b"field", "nexus_endpoint", b"nexus_endpoint", "power", b"power", "principal", b"principal"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DepartmentProfile: _TypeAlias = DepartmentProfile  # noqa: Y015
+
+@_typing.final
 class Certificate(_message.Message):
     """A certificate of enforcement (行政执法证). There is no national pattern of numbers."""
 
