@@ -14,6 +14,7 @@ from bihuan.calendar.v1 import calendar_service_pb2_grpc
 from bihuan.evidence.v1 import evidence_service_pb2 as evidence_pb
 from bihuan.evidence.v1 import evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2_grpc
+from bihuan.inspection.v1 import roster_service_pb2_grpc
 from bihuan.notification.v1 import notice_pb2_grpc
 from bihuan.penalty.v1 import payment_service_pb2_grpc, penalty_case_service_pb2_grpc
 from bihuan.privacy.v1 import privacy_service_pb2_grpc
@@ -38,6 +39,7 @@ class Client:
         self.problems = problem_service_pb2_grpc.ProblemServiceStub(channel)
         self.penalties = penalty_case_service_pb2_grpc.PenaltyCaseServiceStub(channel)
         self.payments = payment_service_pb2_grpc.PaymentServiceStub(channel)
+        self.roster = roster_service_pb2_grpc.RosterServiceStub(channel)
         self.notices = notice_pb2_grpc.NotificationServiceStub(channel)
         self.evidence = evidence_service_pb2_grpc.EvidenceServiceStub(channel)
         self.calendars = calendar_service_pb2_grpc.CalendarServiceStub(channel)
@@ -63,10 +65,15 @@ class Bureau:
     issuer: LocalIssuer
     channels: list[grpc.aio.Channel] = field(default_factory=list)
 
-    def client(self, *roles: str, subject: str = "", enterprise: str = "") -> Client:
+    def client(
+        self, *roles: str, subject: str = "", enterprise: str = "", agency: str = ""
+    ) -> Client:
         """A client with these roles; its subject is the first role unless given."""
         identity = Identity(
-            subject=subject or roles[0], roles=frozenset(roles), enterprise=enterprise
+            subject=subject or roles[0],
+            roles=frozenset(roles),
+            agency=agency,
+            enterprise=enterprise,
         )
         channel = connect(self.target, self.issuer.issue(identity))
         self.channels.append(channel)

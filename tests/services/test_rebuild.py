@@ -20,7 +20,7 @@ from services.notification.service import NOTICE
 from services.projections import PROJECTIONS
 from services.rebuild import Rebuilt, WritersBusy, rebuild
 from tests.bureau import Bureau, report
-from tests.services import penalties
+from tests.services import penalties, rosters
 from tests.services.calls import rid
 from tests.services.cases import rectifying, submission, verification
 
@@ -36,7 +36,7 @@ IDENTITY = """
 SELECT oid, relacl::text, (SELECT array_agg(indexrelid::regclass::text ORDER BY 1) FROM pg_index
   WHERE indrelid = c.oid), (SELECT version_num FROM {0}.alembic_version)
 FROM pg_class c WHERE relnamespace = '{0}'::regnamespace AND relkind = 'r'
-  AND relname <> 'alembic_version'
+  AND relname <> 'alembic_version' ORDER BY relname
 """
 
 
@@ -70,6 +70,9 @@ async def filled(open_bureau: Bureau) -> Bureau:
     for _ in range(2):
         clue = penalties.of(penalties.clue(date(2026, 9, 7)), "")
         await open_bureau.client("officer").penalties.RegisterClue(clue)
+    for number in range(2):
+        department = rosters.department(uscc=rosters.uscc(number))
+        await open_bureau.client("planner").roster.RegisterDepartment(department)
     return open_bureau
 
 
