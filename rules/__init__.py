@@ -27,6 +27,7 @@ from rules.lighter import Law, Offence, applying
 from rules.money import surcharge
 
 __all__ = [
+    "GRADES",
     "SHANGHAI",
     "CheckItem",
     "Clock",

@@ -8,6 +8,8 @@ from sqlalchemy import Table
 from services.aggregate import Aggregate
 from services.inspection.roster import service as roster
 from services.inspection.roster import views as roster_views
+from services.inspection.targets import service as targets
+from services.inspection.targets import views as target_views
 from services.notification import service as notification
 from services.notification import views as notification_views
 from services.penalty import numbers as penalty_numbers
@@ -27,7 +29,8 @@ class Projection:
 
 PROJECTIONS = {
     "inspection": Projection(
-        (roster.DEPARTMENT, roster.INSPECTOR), (roster_views.DEPARTMENT, roster_views.INSPECTOR)
+        (roster.DEPARTMENT, roster.INSPECTOR, targets.TARGET),
+        (roster_views.DEPARTMENT, roster_views.INSPECTOR, target_views.TARGET),
     ),
     "notification": Projection((notification.NOTICE,), (notification_views.NOTICE,)),
     "penalty": Projection((penalty.CASE,), (penalty_views.CASE, penalty_numbers.DOCUMENT_NUMBER)),

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from bihuan.types.v1 import deadline_pb2 as bihuan_dot_types_dot_v1_dot_deadline__pb2
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import resource_pb2 as google_dot_api_dot_resource__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bihuan/inspection/v1/target.proto\x12\x14\x62ihuan.inspection.v1\x1a\x1e\x62ihuan/types/v1/deadline.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xa7\x02\n\x04\x46\x61\x63t\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x38\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.bihuan.inspection.v1.FactKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12)\n\x05level\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[a-z][a-z_]{0,39}$\x12\x1a\n\x06source\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\'\n\x04\x64\x61te\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x07\x61nswers\x18\x06 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x14\"\x17r\x15\x32\x13^[a-z][a-z_]{0,39}$\x12\x11\n\tcompliant\x18\x07 \x01(\x08\x12\x18\n\x06remark\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"_\n\x0bGradeReason\x12\x0c\n\x04\x66\x61\x63t\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61\x63tor\x18\x02 \x01(\t\x12\r\n\x05level\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x05\x12\x13\n\x0b\x65xplanation\x18\x05 \x01(\t\"\x99\x02\n\x07Grading\x12\r\n\x05grade\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x05\x12\x32\n\x07reasons\x18\x03 \x03(\x0b\x32!.bihuan.inspection.v1.GradeReason\x12,\n\x04rule\x18\x04 \x01(\x0b\x32\x1e.bihuan.types.v1.RuleReference\x12\x33\n\x0bpoints_rule\x18\x05 \x01(\x0b\x32\x1e.bihuan.types.v1.RuleReference\x12.\n\ngrade_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06review\x18\x07 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\"\xbe\x03\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x10\n\x08\x64istrict\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x10\n\x08industry\x18\x06 \x01(\t\x12\x10\n\x08key_unit\x18\x07 \x01(\x08\x12\x12\n\nsensorless\x18\x08 \x01(\x08\x12)\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32\x1a.bihuan.inspection.v1.Fact\x12.\n\x07grading\x18\n \x01(\x0b\x32\x1d.bihuan.inspection.v1.Grading\x12\x31\n\rregister_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bremove_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp:7\xea\x41\x34\n\x11\x62ihuan.dev/Target\x12\x0etargets/{uscc}*\x07targets2\x06target*\xbe\x02\n\x08\x46\x61\x63tKind\x12\x19\n\x15\x46\x41\x43T_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46\x41\x43T_KIND_PENALTY\x10\x01\x12\x15\n\x11\x46\x41\x43T_KIND_PROBLEM\x10\x02\x12\x1c\n\x18\x46\x41\x43T_KIND_PROBLEM_CLOSED\x10\x03\x12\x15\n\x11\x46\x41\x43T_KIND_OVERDUE\x10\x04\x12\x13\n\x0f\x46\x41\x43T_KIND_ALERT\x10\x05\x12\x1d\n\x19\x46\x41\x43T_KIND_SELF_MONITORING\x10\x06\x12\x1b\n\x17\x46\x41\x43T_KIND_PERMIT_REPORT\x10\x07\x12\x17\n\x13\x46\x41\x43T_KIND_COMPLAINT\x10\x08\x12\x1e\n\x1a\x46\x41\x43T_KIND_CLEAN_INSPECTION\x10\t\x12\x14\n\x10\x46\x41\x43T_KIND_HONOUR\x10\n\x12\x14\n\x10\x46\x41\x43T_KIND_REPAIR\x10\x0b\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!bihuan/inspection/v1/target.proto\x12\x14\x62ihuan.inspection.v1\x1a\x1e\x62ihuan/types/v1/deadline.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xa7\x02\n\x04\x46\x61\x63t\x12\x14\n\x02id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x38\n\x04kind\x18\x02 \x01(\x0e\x32\x1e.bihuan.inspection.v1.FactKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12)\n\x05level\x18\x03 \x01(\tB\x1a\xbaH\x17r\x15\x32\x13^[a-z][a-z_]{0,39}$\x12\x1a\n\x06source\x18\x04 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xc8\x01\x12\'\n\x04\x64\x61te\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x32\n\x07\x61nswers\x18\x06 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x14\"\x17r\x15\x32\x13^[a-z][a-z_]{0,39}$\x12\x11\n\tcompliant\x18\x07 \x01(\x08\x12\x18\n\x06remark\x18\x08 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\"_\n\x0bGradeReason\x12\x0c\n\x04\x66\x61\x63t\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61\x63tor\x18\x02 \x01(\t\x12\r\n\x05level\x18\x03 \x01(\t\x12\x0e\n\x06points\x18\x04 \x01(\x05\x12\x13\n\x0b\x65xplanation\x18\x05 \x01(\t\"\x99\x02\n\x07Grading\x12\r\n\x05grade\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x05\x12\x32\n\x07reasons\x18\x03 \x03(\x0b\x32!.bihuan.inspection.v1.GradeReason\x12,\n\x04rule\x18\x04 \x01(\x0b\x32\x1e.bihuan.types.v1.RuleReference\x12\x33\n\x0bpoints_rule\x18\x05 \x01(\x0b\x32\x1e.bihuan.types.v1.RuleReference\x12.\n\ngrade_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06review\x18\x07 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\"\xd6\x01\n\rTargetProfile\x12#\n\x0c\x64isplay_name\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18\x64\x12,\n\x08\x64istrict\x18\x02 \x01(\tB\x1a\xe2\x41\x01\x02\xbaH\x13r\x11\x32\x0f^[1-9][0-9]{5}$\x12\x19\n\x07\x61\x64\x64ress\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x31\n\x08industry\x18\x04 \x01(\tB\x1f\xe2\x41\x01\x02\xbaH\x18r\x16\x32\x14^[A-T]([0-9]{2,4})?$\x12\x10\n\x08key_unit\x18\x05 \x01(\x08\x12\x12\n\nsensorless\x18\x06 \x01(\x08\"\xbe\x03\n\x06Target\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x03 \x01(\t\x12\x10\n\x08\x64istrict\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\x12\x10\n\x08industry\x18\x06 \x01(\t\x12\x10\n\x08key_unit\x18\x07 \x01(\x08\x12\x12\n\nsensorless\x18\x08 \x01(\x08\x12)\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32\x1a.bihuan.inspection.v1.Fact\x12.\n\x07grading\x18\n \x01(\x0b\x32\x1d.bihuan.inspection.v1.Grading\x12\x31\n\rregister_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bremove_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp:7\xea\x41\x34\n\x11\x62ihuan.dev/Target\x12\x0etargets/{uscc}*\x07targets2\x06target*\xbe\x02\n\x08\x46\x61\x63tKind\x12\x19\n\x15\x46\x41\x43T_KIND_UNSPECIFIED\x10\x00\x12\x15\n\x11\x46\x41\x43T_KIND_PENALTY\x10\x01\x12\x15\n\x11\x46\x41\x43T_KIND_PROBLEM\x10\x02\x12\x1c\n\x18\x46\x41\x43T_KIND_PROBLEM_CLOSED\x10\x03\x12\x15\n\x11\x46\x41\x43T_KIND_OVERDUE\x10\x04\x12\x13\n\x0f\x46\x41\x43T_KIND_ALERT\x10\x05\x12\x1d\n\x19\x46\x41\x43T_KIND_SELF_MONITORING\x10\x06\x12\x1b\n\x17\x46\x41\x43T_KIND_PERMIT_REPORT\x10\x07\x12\x17\n\x13\x46\x41\x43T_KIND_COMPLAINT\x10\x08\x12\x1e\n\x1a\x46\x41\x43T_KIND_CLEAN_INSPECTION\x10\t\x12\x14\n\x10\x46\x41\x43T_KIND_HONOUR\x10\n\x12\x14\n\x10\x46\x41\x43T_KIND_REPAIR\x10\x0b\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -50,16 +51,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FACT'].fields_by_name['answers']._serialized_options = b'\272H\036\222\001\033\020\024\"\027r\0252\023^[a-z][a-z_]{0,39}$'
   _globals['_FACT'].fields_by_name['remark']._loaded_options = None
   _globals['_FACT'].fields_by_name['remark']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_TARGETPROFILE'].fields_by_name['display_name']._loaded_options = None
+  _globals['_TARGETPROFILE'].fields_by_name['display_name']._serialized_options = b'\342A\001\002\272H\006r\004\020\001\030d'
+  _globals['_TARGETPROFILE'].fields_by_name['district']._loaded_options = None
+  _globals['_TARGETPROFILE'].fields_by_name['district']._serialized_options = b'\342A\001\002\272H\023r\0212\017^[1-9][0-9]{5}$'
+  _globals['_TARGETPROFILE'].fields_by_name['address']._loaded_options = None
+  _globals['_TARGETPROFILE'].fields_by_name['address']._serialized_options = b'\272H\005r\003\030\310\001'
+  _globals['_TARGETPROFILE'].fields_by_name['industry']._loaded_options = None
+  _globals['_TARGETPROFILE'].fields_by_name['industry']._serialized_options = b'\342A\001\002\272H\030r\0262\024^[A-T]([0-9]{2,4})?$'
   _globals['_TARGET']._loaded_options = None
   _globals['_TARGET']._serialized_options = b'\352A4\n\021bihuan.dev/Target\022\016targets/{uscc}*\007targets2\006target'
-  _globals['_FACTKIND']._serialized_start=1333
-  _globals['_FACTKIND']._serialized_end=1651
-  _globals['_FACT']._serialized_start=205
-  _globals['_FACT']._serialized_end=500
-  _globals['_GRADEREASON']._serialized_start=502
-  _globals['_GRADEREASON']._serialized_end=597
-  _globals['_GRADING']._serialized_start=600
-  _globals['_GRADING']._serialized_end=881
-  _globals['_TARGET']._serialized_start=884
-  _globals['_TARGET']._serialized_end=1330
+  _globals['_FACTKIND']._serialized_start=1583
+  _globals['_FACTKIND']._serialized_end=1901
+  _globals['_FACT']._serialized_start=238
+  _globals['_FACT']._serialized_end=533
+  _globals['_GRADEREASON']._serialized_start=535
+  _globals['_GRADEREASON']._serialized_end=630
+  _globals['_GRADING']._serialized_start=633
+  _globals['_GRADING']._serialized_end=914
+  _globals['_TARGETPROFILE']._serialized_start=917
+  _globals['_TARGETPROFILE']._serialized_end=1131
+  _globals['_TARGET']._serialized_start=1134
+  _globals['_TARGET']._serialized_end=1580
 # @@protoc_insertion_point(module_scope)

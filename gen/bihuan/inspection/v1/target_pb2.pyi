@@ -235,6 +235,48 @@ class Grading(_message.Message):
 Global___Grading: _TypeAlias = Grading  # noqa: Y015
 
 @_typing.final
+class TargetProfile(_message.Message):
+    """What is on record of a target, as a whole: an update says all of it again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    DISTRICT_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    INDUSTRY_FIELD_NUMBER: _builtins.int
+    KEY_UNIT_FIELD_NUMBER: _builtins.int
+    SENSORLESS_FIELD_NUMBER: _builtins.int
+    display_name: _builtins.str
+    """Registered name."""
+    district: _builtins.str
+    """Where it is, GB/T 2260. The law of that place grades it."""
+    address: _builtins.str
+    """Address in words."""
+    industry: _builtins.str
+    """Industry, GB/T 4754: a letter and up to 4 digits, for example "C2614"."""
+    key_unit: _builtins.bool
+    """A key unit of environmental supervision (环境监管重点单位)."""
+    sensorless: _builtins.bool
+    """Monitored without visits (无感监测): no visit but on a clue."""
+    def __init__(
+        self,
+        *,
+        display_name: _builtins.str = ...,
+        district: _builtins.str = ...,
+        address: _builtins.str = ...,
+        industry: _builtins.str = ...,
+        key_unit: _builtins.bool = ...,
+        sensorless: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "display_name", b"display_name", "district", b"district", "industry", b"industry", "key_unit", b"key_unit", "sensorless", b"sensorless"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TargetProfile: _TypeAlias = TargetProfile  # noqa: Y015
+
+@_typing.final
 class Target(_message.Message):
     """An enterprise on the register of inspection targets (检查对象名录)."""
 
