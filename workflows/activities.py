@@ -14,6 +14,8 @@ from temporalio import activity
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
+from bihuan.inspection.v1 import target_service_pb2, target_service_pb2_grpc
+from bihuan.inspection.v1.target_loop_pb2 import TargetFact, TargetStanding
 from bihuan.notification.v1 import notice_pb2, notice_pb2_grpc
 from bihuan.penalty.v1 import penalty_case_service_pb2, penalty_case_service_pb2_grpc
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyStanding
@@ -21,6 +23,7 @@ from bihuan.rectification.v1 import problem_pb2, problem_service_pb2, problem_se
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding
 from rpc.causation import caused_by
 from rpc.client import status_of
+from workflows import target_facts, target_state
 from workflows.penalty_state import known_of
 from workflows.problem_state import trim
 
@@ -55,6 +58,9 @@ STANDING = FieldMask(
     ]
 )
 KNOWN = FieldMask(paths=["name", "etag", "respondent", "violation", "standing", "officer", "plans"])
+TARGET_STANDING = FieldMask(
+    paths=["name", "etag", "display_name", "district", "grading", "remove_time"]
+)
 # Once the service is upgraded, the same call succeeds: the loop waits for that.
 MENDED_BY_UPGRADE = frozenset({"UNKNOWN_EVENT"})
 
@@ -96,6 +102,7 @@ class Activities:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._problems = problem_service_pb2_grpc.ProblemServiceStub(channel)
         self._cases = penalty_case_service_pb2_grpc.PenaltyCaseServiceStub(channel)
+        self._targets = target_service_pb2_grpc.TargetServiceStub(channel)
         self._notices = notice_pb2_grpc.NotificationServiceStub(channel)
 
     def all(self) -> list[Callable[..., Awaitable[object]]]:
@@ -110,6 +117,10 @@ class Activities:
             self.expire_penalty_deadline,
             self.list_counted_penalty_cases,
             self.recount_penalty_case,
+            self.read_target_fact,
+            self.record_target_fact,
+            self.get_target,
+            self.review_grade,
         ]
 
     @activity.defn
@@ -178,6 +189,39 @@ class Activities:
     ) -> PenaltyStanding:
         """Has a penalty case's deadlines counted again by a calendar published since."""
         return known_of(await _call(lambda: self._cases.RecountDeadlines(request), cause), 0)
+
+    @activity.defn
+    async def read_target_fact(self, fact: TargetFact) -> TargetFact:
+        """The fact with what the resource that it arose from says of it: whose it is, and how grave."""
+        name = fact.source
+        if name.startswith("problems/"):
+            ask = problem_service_pb2.GetProblemRequest(
+                name=name, read_mask=target_facts.OF_PROBLEM
+            )
+            found = await _call(lambda: self._problems.GetProblem(ask), "")
+            return target_facts.with_problem(fact, found)
+        request = penalty_case_service_pb2.GetCaseRequest(name=name, read_mask=target_facts.OF_CASE)
+        return target_facts.with_case(fact, await _call(lambda: self._cases.GetCase(request), ""))
+
+    @activity.defn
+    async def record_target_fact(
+        self, request: target_service_pb2.RecordFactRequest, cause: str
+    ) -> TargetStanding:
+        """Puts a fact on record with its target; `cause` is the id of the event that it arose from."""
+        return target_state.standing(await _call(lambda: self._targets.RecordFact(request), cause))
+
+    @activity.defn
+    async def get_target(self, request: target_service_pb2.GetTargetRequest) -> TargetStanding:
+        """Where an inspection target stands."""
+        request.read_mask.CopyFrom(TARGET_STANDING)
+        return target_state.standing(await _call(lambda: self._targets.GetTarget(request), ""))
+
+    @activity.defn
+    async def review_grade(
+        self, request: target_service_pb2.ReviewGradeRequest, cause: str
+    ) -> TargetStanding:
+        """Has a target's grade looked at again; the service decides whether anything has lapsed."""
+        return target_state.standing(await _call(lambda: self._targets.ReviewGrade(request), cause))
 
 
 async def _call(send: Callable[[], Awaitable[Answer]], cause: str) -> Answer:

@@ -11,12 +11,14 @@ from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
 from bihuan.calendar.v1.calendar_service_pb2 import CalendarPublished
 from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.feed.v1.undelivered_event_pb2 import UndeliveredEvent as Undelivered
+from bihuan.inspection.v1 import target_events_pb2 as target_ev
+from bihuan.inspection.v1.target_loop_pb2 import TargetFact, TargetLoop
 from bihuan.penalty.v1 import events_pb2 as penalty_ev
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyLoop
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from services.events import read
-from workflows import penalty_state
+from workflows import penalty_state, target_facts
 from workflows.operator_view import yuan
 
 
@@ -69,7 +71,8 @@ def _problem(event: Event, messages: Sequence[Message], clock: str) -> Sequence[
                 summary = f"{message.enterprise.display_name}：{message.title}"
             case ev.ProblemReopened():
                 summary, reuse = "重新整改", WorkflowIDReusePolicy.ALLOW_DUPLICATE
-    return [Route(f"problem-loop/{problem}", "ProblemLoop", loop, summary, "event", reuse)]
+    to = Route(f"problem-loop/{problem}", "ProblemLoop", loop, summary, "event", reuse)
+    return [to, *_facts(event, target_facts.of_problem(event, messages, loop.problem))]
 
 
 def _penalty(event: Event, messages: Sequence[Message], clock: str) -> Sequence[Route]:
@@ -79,7 +82,7 @@ def _penalty(event: Event, messages: Sequence[Message], clock: str) -> Sequence[
     for message in messages:
         for number in sorted(penalty_state.plan_numbers_of(message)):
             to.append(_plan(case, number, message, clock))
-    return to
+    return [*to, *_facts(event, target_facts.of_penalty(event, messages, f"penaltyCases/{case}"))]
 
 
 def _penalty_case(case: str, messages: Sequence[Message], clock: str) -> Route:
@@ -110,6 +113,38 @@ def _plan(case: str, number: int, message: Message, clock: str) -> Route:
     return Route(workflow_id, "InstalmentPlanLoop", loop, summary, "event", reuse)
 
 
+def _facts(event: Event, facts: Sequence[TargetFact]) -> Sequence[Route]:
+    """To the register of inspection targets."""
+    summary = "检查对象信息归集"
+    return [
+        Route(f"target-fact/{event.id}", "TargetFact", fact, f"{summary}：{fact.source}")
+        for fact in facts
+    ]
+
+
+def _target(event: Event, messages: Sequence[Message], clock: str) -> Sequence[Route]:
+    """To the loop of the target, if it has one or is to have one: a first grade that no fact weighs in needs
+    none, and nor does a fact that changes no grade.
+    """
+    key = event.stream.removeprefix("inspection.target-")
+    for message in messages:
+        match message:
+            case target_ev.TargetGraded() if message.old_grade or message.grading.HasField(
+                "review"
+            ):
+                summary = f"{message.display_name}：{message.grading.grade}级"
+            case target_ev.TargetRemoved():
+                summary = f"出库 {message.name}"
+            case _:
+                continue
+        loop = TargetLoop(target=message.name, clock=clock)
+        # It ends with its last fact, and begins again with the next.
+        reuse = WorkflowIDReusePolicy.ALLOW_DUPLICATE
+        workflow_id = f"inspection-target/{key}"
+        return [Route(workflow_id, "TargetLoop", loop, summary, "event", reuse)]
+    return []
+
+
 def _calendar(event: Event, messages: Sequence[Message], _: str) -> Sequence[Route]:
     return [
         Route(
@@ -131,5 +166,6 @@ def _messages(event: Event) -> tuple[Message, ...]:
 CATEGORIES: Mapping[str, Callable[[Event, Sequence[Message], str], Sequence[Route]]] = {
     "rectification.problem": _problem,
     "penalty.case": _penalty,
+    "inspection.target": _target,
     "calendar.year": _calendar,
 }

@@ -14,6 +14,8 @@ from workflows.calendar_recount import CalendarRecount
 from workflows.instalment_loop import InstalmentPlanLoop
 from workflows.penalty_loop import PenaltyCaseLoop
 from workflows.problem_loop import ProblemLoop
+from workflows.target_fact import TargetFact
+from workflows.target_loop import TargetLoop
 from workflows.temporal_client import TASK_QUEUE, connect
 from workflows.undelivered_event import UndeliveredEvent
 
@@ -21,6 +23,8 @@ WORKFLOWS = [
     ProblemLoop,
     PenaltyCaseLoop,
     InstalmentPlanLoop,
+    TargetFact,
+    TargetLoop,
     CalendarRecount,
     UndeliveredEvent,
 ]
