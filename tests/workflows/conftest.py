@@ -12,6 +12,7 @@ from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows.penalty_town import PenaltyTown, penalty_town
 from tests.workflows.relayed import Relayed, relayed_by
+from tests.workflows.target_town import TargetTown, target_town
 from tests.workflows.town import Town, town
 from workflows.search_attributes import KEYS, SEARCH_ATTRIBUTES
 
@@ -61,6 +62,12 @@ async def place(skipping: WorkflowEnvironment) -> AsyncIterator[Town]:
 @pytest.fixture
 async def court(skipping: WorkflowEnvironment) -> AsyncIterator[PenaltyTown]:
     async with penalty_town(skipping) as open_:
+        yield open_
+
+
+@pytest.fixture
+async def register(skipping: WorkflowEnvironment) -> AsyncIterator[TargetTown]:
+    async with target_town(skipping) as open_:
         yield open_
 
 

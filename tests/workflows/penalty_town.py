@@ -251,6 +251,7 @@ async def penalty_town(env: WorkflowEnvironment) -> AsyncIterator[PenaltyTown]:
     open_ = PenaltyTown(env)
     activities = [
         open_.send_notice,
+        open_.read_target_fact,
         open_.get_penalty_case,
         open_.expire_penalty_deadline,
     ]

@@ -14,21 +14,22 @@ from typing import Any
 import pytest
 from temporalio.client import WorkflowHandle
 
-from tests.workflows.penalty_town import PenaltyTown
-from tests.workflows.town import Town
-
 HERE = Path(__file__).parent
 HISTORIES = HERE / "histories"
 # Modules under workflows/ whose scenarios are in a test module named after them.
-LOOPS = ("problem_loop", "penalty_loop", "instalment_loop")
+LOOPS = ("problem_loop", "penalty_loop", "instalment_loop", "target_loop", "target_fact")
+# Fixtures that scenarios run in, each with its `loops`.
+TOWNS = ("place", "court", "register")
 # What would tell the machine, the process or the very build that ran it.
 WHO = frozenset({"identity", "workerId", "binaryChecksum", "buildId", "stackTrace"})
 PLACES = (socket.gethostname(), sys.prefix, str(HERE.parents[1]), "/home/", "/root/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves the scenarios that have no history yet."""
+    """Leaves the scenarios that have no history yet, and has them recorded while their town still stands."""
     items[:] = [item for item in items if not recorded(item)]
+    for item in items:
+        item.fixturenames.append("recording")  # type: ignore[attr-defined]
 
 
 def recorded(scenario: pytest.Item) -> list[Path]:
@@ -44,16 +45,14 @@ def stem(scenario: pytest.Item) -> str:
     return scenario.name.removeprefix("test_")
 
 
-@pytest.fixture(autouse=True)
-async def recording(
-    request: pytest.FixtureRequest, place: Town, court: PenaltyTown
-) -> AsyncIterator[None]:
+@pytest.fixture
+async def recording(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     """Writes down the histories of the test's loops when the test is done, unless one has failed."""
     yield
     if request.session.testsfailed:
         return
-    loops = {"": place.handle} if place.handle else court.loops(folder(request.node).name)
-    for suffix, handle in loops.items():
+    (town,) = [request.getfixturevalue(name) for name in TOWNS if name in request.fixturenames]
+    for suffix, handle in town.loops(folder(request.node).name).items():
         path = folder(request.node) / f"{stem(request.node)}{suffix}.json"
         path.parent.mkdir(exist_ok=True)
         path.write_text(await text_of(handle), "utf-8")

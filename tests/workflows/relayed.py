@@ -113,7 +113,12 @@ class Relayed(Town):
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Within the block there is a worker; the loop ends with it."""
-        activities = [self.send_notice, self.expire_deadline, self.get_problem]
+        activities = [
+            self.send_notice,
+            self.read_target_fact,
+            self.expire_deadline,
+            self.get_problem,
+        ]
         async with Worker(
             self.client, task_queue=TASK_QUEUE, workflows=WORKFLOWS, activities=activities
         ):

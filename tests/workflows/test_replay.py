@@ -12,7 +12,13 @@ from temporalio.client import WorkflowHistory
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
-from tests.workflows import test_instalment_loop, test_penalty_loop, test_problem_loop
+from tests.workflows import (
+    test_instalment_loop,
+    test_penalty_loop,
+    test_problem_loop,
+    test_target_fact,
+    test_target_loop,
+)
 from tests.workflows.record import HISTORIES, LOOPS
 from workflows.problem_loop import ProblemLoop
 from workflows.worker import WORKFLOWS
@@ -21,6 +27,8 @@ SCENARIOS: dict[str, ModuleType] = {
     "problem_loop": test_problem_loop,
     "penalty_loop": test_penalty_loop,
     "instalment_loop": test_instalment_loop,
+    "target_loop": test_target_loop,
+    "target_fact": test_target_fact,
 }
 RECORDED = sorted(path.relative_to(HISTORIES) for path in HISTORIES.glob("*/*.json"))
 

@@ -9,16 +9,22 @@ from google.protobuf.message import Message
 from temporalio.service import RPCError, RPCStatusCode
 
 from bihuan.feed.v1.feed_service_pb2 import Event
+from bihuan.inspection.v1 import target_events_pb2 as target_ev
+from bihuan.inspection.v1 import target_pb2
 from bihuan.penalty.v1 import account_pb2 as money
 from bihuan.penalty.v1 import events_pb2 as ev
 from bihuan.penalty.v1 import payment_service_pb2 as pay_pb
 from bihuan.penalty.v1 import penalty_case_pb2 as pb
 from bihuan.penalty.v1 import penalty_case_service_pb2 as rpc_pb
+from bihuan.rectification.v1 import events_pb2 as problem_ev
+from bihuan.rectification.v1 import problem_pb2
+from bihuan.types.v1.deadline_pb2 import Deadline
 from services.penalty.proceeding import day_message
 from tests.services import penalties as req
 from tests.workflows.penalty_town import PenaltyTown
 from workflows.relay import Relay
 from workflows.routes import Route, routes
+from workflows.target_facts import class_of
 
 CASE, FIRST, SECOND = "penalty-case/1", "payment-plan/1/1", "payment-plan/1/2"
 NO_TEMPORAL = None
@@ -56,6 +62,82 @@ def test_an_event_goes_to_the_loop_of_its_case_and_to_those_of_its_plans(
     assert [to.argument.plan_number for to in found] == [
         0 if each == CASE else int(each[-1]) for each in ids
     ]
+
+
+def sent(stream: str, message: Message) -> Event:
+    payload = AnyMessage()
+    payload.Pack(message)
+    return Event(id="e", stream=stream, version=1, position=1, payload=payload)
+
+
+RECTIFY, REVIEW = problem_pb2.STEP_RECTIFY, problem_pb2.STEP_REVIEW
+FINED, FREE = ev.DecisionServed(account=money.Account()), ev.DecisionServed()
+
+
+@pytest.mark.parametrize(
+    ("stream", "message", "kind"),
+    [
+        ("penalty.case-1", FINED, "PENALTY"),
+        ("penalty.case-1", FREE, ""),
+        ("penalty.case-1", ev.CaseDecided(), ""),
+        ("penalty.case-1", ev.CaseWithdrawn(ground=pb.WITHDRAWAL_GROUND_ANNULLED), "REPAIR"),
+        ("penalty.case-1", ev.CaseWithdrawn(ground=pb.WITHDRAWAL_GROUND_UNFOUNDED), ""),
+        (
+            "rectification.problem-1",
+            problem_ev.ProblemVerified(verification=problem_pb2.Verification(confirmed=True)),
+            "PROBLEM",
+        ),
+        ("rectification.problem-1", problem_ev.ProblemVerified(), ""),
+        ("rectification.problem-1", problem_ev.ProblemClosed(), "PROBLEM_CLOSED"),
+        ("rectification.problem-1", problem_ev.DeadlineMissed(step=RECTIFY), "OVERDUE"),
+        ("rectification.problem-1", problem_ev.DeadlineMissed(step=REVIEW), ""),
+    ],
+)
+def test_an_event_is_a_fact_about_its_enterprise_if_it_says_so(
+    stream: str, message: Message, kind: str
+) -> None:
+    found = [each for each in routes(sent(stream, message), "") if each.workflow == "TargetFact"]
+    assert [each.workflow_id for each in found] == ["target-fact/e"] * bool(kind)
+    for each in found:
+        assert each.argument.fact.kind == target_pb2.FactKind.Value(f"FACT_KIND_{kind}")
+        assert each.argument.source == each.argument.fact.source != ""
+
+
+WAITS = target_pb2.Grading(grade="B", review=Deadline(id="review"))
+
+
+@pytest.mark.parametrize(
+    ("message", "wanted"),
+    [
+        (target_ev.TargetRegistered(), False),
+        (target_ev.FactRecorded(), False),
+        (target_ev.TargetGraded(grading=target_pb2.Grading(grade="B")), False),
+        (target_ev.TargetGraded(grading=WAITS), True),
+        (target_ev.TargetGraded(old_grade="B", grading=target_pb2.Grading(grade="B")), True),
+        (target_ev.TargetRemoved(), True),
+    ],
+)
+def test_a_target_has_a_loop_only_while_a_fact_is_to_lapse(message: Message, wanted: bool) -> None:
+    found = routes(sent("inspection.target-1", message), "")
+    assert [each.workflow_id for each in found] == ["inspection-target/1"] * wanted
+
+
+@pytest.mark.parametrize(
+    ("hearing", "chosen", "daily", "expected"),
+    [
+        (False, 5, 0, "minor"),
+        (True, 4, 0, "general"),
+        (True, 5, 0, "serious"),
+        (False, 1, 1, "serious"),
+    ],
+)
+def test_the_class_of_a_penalty_follows_from_its_fine(
+    hearing: bool, chosen: int, daily: int, expected: str
+) -> None:
+    case = pb.PenaltyCase(hearing_due=hearing)
+    discretion = case.decision.discretion
+    discretion.chosen_fen, discretion.ceiling_fen, discretion.daily_fen = chosen, 5, daily
+    assert class_of(case) == expected
 
 
 @pytest.mark.parametrize(

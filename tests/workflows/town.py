@@ -45,6 +45,10 @@ class Town(Place):
     handle: WorkflowHandle[Any, Loop] | None = None
     held: list[Event] | None = None
 
+    def loops(self, module: str) -> dict[str, WorkflowHandle[Any, Any]]:
+        """The loops so far, by what tells them apart."""
+        return {"": self.handle} if self.handle else {}
+
     async def report(self, reporter: str = "officer") -> None:
         """Report the problem and start its loop."""
         loop = Loop(problem=self.problem.name, clock=str(self.clock))
