@@ -35,6 +35,7 @@ def evolve(inspection: pb.Inspection, event: Event) -> pb.Inspection:
     after.CopyFrom(inspection)
     after.standing.CopyFrom(event.occurrence.standing)
     after.update_time.CopyFrom(event.occurrence.occur_time)
+    after.missed.extend(sorted(set(after.standing.overdue) - set(inspection.missed)))
     if after.standing.state not in ENDED:
         after.ClearField("close_time")
     elif not after.HasField("close_time"):

@@ -944,6 +944,7 @@ class Inspection(_message.Message):
     OPEN_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     CLOSE_TIME_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "inspections/" and a UUID."""
     etag: _builtins.str
@@ -1018,6 +1019,10 @@ class Inspection(_message.Message):
     def close_time(self) -> _timestamp_pb2.Timestamp:
         """When it ended (UTC)."""
 
+    @_builtins.property
+    def missed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Ids of all deadlines that were ever missed, whether what they ask for was done later or not."""
+
     def __init__(
         self,
         *,
@@ -1043,10 +1048,11 @@ class Inspection(_message.Message):
         open_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         close_time: _timestamp_pb2.Timestamp | None = ...,
+        missed: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "close_time", b"close_time", "clue", b"clue", "enterprise", b"enterprise", "from_date", b"from_date", "open_time", b"open_time", "rating", b"rating", "report_time", b"report_time", "standing", b"standing", "start", b"start", "to_date", b"to_date", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "cancel_reason", b"cancel_reason", "close_time", b"close_time", "clue", b"clue", "codes", b"codes", "enterprise", b"enterprise", "etag", b"etag", "findings", b"findings", "from_date", b"from_date", "kind", b"kind", "name", b"name", "open_time", b"open_time", "opener", b"opener", "participants", b"participants", "rating", b"rating", "report", b"report", "report_time", b"report_time", "standing", b"standing", "start", b"start", "title", b"title", "to_date", b"to_date", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approval", b"approval", "cancel_reason", b"cancel_reason", "close_time", b"close_time", "clue", b"clue", "codes", b"codes", "enterprise", b"enterprise", "etag", b"etag", "findings", b"findings", "from_date", b"from_date", "kind", b"kind", "missed", b"missed", "name", b"name", "open_time", b"open_time", "opener", b"opener", "participants", b"participants", "rating", b"rating", "report", b"report", "report_time", b"report_time", "standing", b"standing", "start", b"start", "title", b"title", "to_date", b"to_date", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n bihuan/inspection/v1/visit.proto\x12\x14\x62ihuan.inspection.v1\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xe9\x03\n\x05Visit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\ndepartment\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12.\n\x07purpose\x18\x05 \x01(\x0e\x32\x1d.bihuan.inspection.v1.Purpose\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x1f\n\x04\x64\x61te\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12\x10\n\x08visitors\x18\x08 \x01(\x05\x12\x11\n\trequested\x18\t \x01(\x08\x12/\n\x05state\x18\n \x01(\x0e\x32 .bihuan.inspection.v1.VisitState\x12\x0f\n\x07summary\x18\x0b \x01(\t\x12\x13\n\x0b\x64\x61nger_seen\x18\x0c \x01(\x08\x12\x15\n\rvisit_of_year\x18\r \x01(\x05\x12\x11\n\tregistrar\x18\x0e \x01(\t\x12\x31\n\rregister_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp:4\xea\x41\x31\n\x10\x62ihuan.dev/Visit\x12\x0evisits/{visit}*\x06visits2\x05visit*\x93\x01\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x14\n\x10PURPOSE_TRAINING\x10\x01\x12\x14\n\x10PURPOSE_RESEARCH\x10\x02\x12\x13\n\x0fPURPOSE_SERVICE\x10\x03\x12\x17\n\x13PURPOSE_OBSERVATION\x10\x04\x12\x15\n\x11PURPOSE_PUBLICITY\x10\x05*v\n\nVisitState\x12\x1b\n\x17VISIT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16VISIT_STATE_REGISTERED\x10\x01\x12\x14\n\x10VISIT_STATE_MADE\x10\x02\x12\x19\n\x15VISIT_STATE_CANCELLED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n bihuan/inspection/v1/visit.proto\x12\x14\x62ihuan.inspection.v1\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xde\x04\n\x05Visit\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\ndepartment\x18\x03 \x01(\t\x12\x0e\n\x06target\x18\x04 \x01(\t\x12.\n\x07purpose\x18\x05 \x01(\x0e\x32\x1d.bihuan.inspection.v1.Purpose\x12\x0f\n\x07subject\x18\x06 \x01(\t\x12\x1f\n\x04\x64\x61te\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12\x10\n\x08visitors\x18\x08 \x01(\x05\x12\x11\n\trequested\x18\t \x01(\x08\x12/\n\x05state\x18\n \x01(\x0e\x32 .bihuan.inspection.v1.VisitState\x12\x0f\n\x07summary\x18\x0b \x01(\t\x12\x13\n\x0b\x64\x61nger_seen\x18\x0c \x01(\x08\x12\x15\n\rvisit_of_year\x18\r \x01(\x05\x12\x11\n\tregistrar\x18\x0e \x01(\t\x12\x31\n\rregister_time\x18\x0f \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tmake_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rcancel_reason\x18\x12 \x01(\t\x12\x1b\n\x13target_display_name\x18\x13 \x01(\t\x12\x10\n\x08\x64istrict\x18\x14 \x01(\t:4\xea\x41\x31\n\x10\x62ihuan.dev/Visit\x12\x0evisits/{visit}*\x06visits2\x05visit*\x93\x01\n\x07Purpose\x12\x17\n\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x14\n\x10PURPOSE_TRAINING\x10\x01\x12\x14\n\x10PURPOSE_RESEARCH\x10\x02\x12\x13\n\x0fPURPOSE_SERVICE\x10\x03\x12\x17\n\x13PURPOSE_OBSERVATION\x10\x04\x12\x15\n\x11PURPOSE_PUBLICITY\x10\x05*v\n\nVisitState\x12\x1b\n\x17VISIT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16VISIT_STATE_REGISTERED\x10\x01\x12\x14\n\x10VISIT_STATE_MADE\x10\x02\x12\x19\n\x15VISIT_STATE_CANCELLED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +36,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_VISIT']._loaded_options = None
   _globals['_VISIT']._serialized_options = b'\352A1\n\020bihuan.dev/Visit\022\016visits/{visit}*\006visits2\005visit'
-  _globals['_PURPOSE']._serialized_start=635
-  _globals['_PURPOSE']._serialized_end=782
-  _globals['_VISITSTATE']._serialized_start=784
-  _globals['_VISITSTATE']._serialized_end=902
+  _globals['_PURPOSE']._serialized_start=752
+  _globals['_PURPOSE']._serialized_end=899
+  _globals['_VISITSTATE']._serialized_start=901
+  _globals['_VISITSTATE']._serialized_end=1019
   _globals['_VISIT']._serialized_start=143
-  _globals['_VISIT']._serialized_end=632
+  _globals['_VISIT']._serialized_end=749
 # @@protoc_insertion_point(module_scope)

@@ -105,6 +105,10 @@ class Visit(_message.Message):
     REGISTRAR_FIELD_NUMBER: _builtins.int
     REGISTER_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    MAKE_TIME_FIELD_NUMBER: _builtins.int
+    CANCEL_REASON_FIELD_NUMBER: _builtins.int
+    TARGET_DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    DISTRICT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "visits/" and a UUID."""
     etag: _builtins.str
@@ -128,9 +132,15 @@ class Visit(_message.Message):
     danger_seen: _builtins.bool
     """Danger was seen, for which an inspection on a clue is to be opened; the visit itself records no finding."""
     visit_of_year: _builtins.int
-    """Which visit of the enterprise by the department in the year it is, inspections not counted."""
+    """Which visit of the enterprise by the department in the year it is, inspections not counted; 0 until it is made."""
     registrar: _builtins.str
     """Who registered it: subject of the identity."""
+    cancel_reason: _builtins.str
+    """Why it was called off; else empty."""
+    target_display_name: _builtins.str
+    """Registered name of the enterprise, as it was when the visit was registered."""
+    district: _builtins.str
+    """Where the enterprise was then, GB/T 2260."""
     @_builtins.property
     def date(self) -> _date_pb2.Date:
         """The day, Asia/Shanghai."""
@@ -142,6 +152,10 @@ class Visit(_message.Message):
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it last changed (UTC)."""
+
+    @_builtins.property
+    def make_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was recorded that it took place (UTC); absent before."""
 
     def __init__(
         self,
@@ -162,10 +176,14 @@ class Visit(_message.Message):
         registrar: _builtins.str = ...,
         register_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        make_time: _timestamp_pb2.Timestamp | None = ...,
+        cancel_reason: _builtins.str = ...,
+        target_display_name: _builtins.str = ...,
+        district: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "register_time", b"register_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["date", b"date", "make_time", b"make_time", "register_time", b"register_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["danger_seen", b"danger_seen", "date", b"date", "department", b"department", "etag", b"etag", "name", b"name", "purpose", b"purpose", "register_time", b"register_time", "registrar", b"registrar", "requested", b"requested", "state", b"state", "subject", b"subject", "summary", b"summary", "target", b"target", "update_time", b"update_time", "visit_of_year", b"visit_of_year", "visitors", b"visitors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cancel_reason", b"cancel_reason", "danger_seen", b"danger_seen", "date", b"date", "department", b"department", "district", b"district", "etag", b"etag", "make_time", b"make_time", "name", b"name", "purpose", b"purpose", "register_time", b"register_time", "registrar", b"registrar", "requested", b"requested", "state", b"state", "subject", b"subject", "summary", b"summary", "target", b"target", "target_display_name", b"target_display_name", "update_time", b"update_time", "visit_of_year", b"visit_of_year", "visitors", b"visitors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
