@@ -19,15 +19,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from page.app import PageOptions
 from page.server import Options, run
 from rules import Clock
-from tests.page.counter import GENUINE, SIGNATURE, UNKNOWN, USED, counter
+from tests.page.counter import GENUINE, SIGNATURE, UNKNOWN, counter
 
 # While the code of the samples is valid.
 MORNING = Clock(datetime(2026, 9, 8, 1, 30, tzinfo=UTC), datetime.now(UTC))
 SHOTS = {
     "page": (f"/c/{GENUINE}?s={SIGNATURE}&lang=zh", (390, 2330)),
     "page-forged": (f"/c/{UNKNOWN}?lang=zh", (390, 844)),
-    "page-rating": (f"/c/{USED}?s={SIGNATURE}&lang=zh", (390, 2900)),
-    "page-english": (f"/c/{GENUINE}?s={SIGNATURE}&lang=en", (390, 1760)),
     "statistics": ("/statistics?lang=zh", (1200, 1560)),
 }
 

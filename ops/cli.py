@@ -93,7 +93,7 @@ def main() -> None:
 def up() -> None:
     """Start the whole stack and keep it up until Ctrl-C.
 
-    PostgreSQL, Temporal with its Web UI, the services, a worker and the relay. A part that dies is
+    PostgreSQL, Temporal with its Web UI, services, worker, relay, sealer and web page. A part that dies is
     started again; data stays in `BIHUAN_HOME` between runs. A port that is taken is replaced by a
     free one, unless you chose it.
 
@@ -198,6 +198,22 @@ def relay() -> None:
     from ops import parts
 
     parts.relay(configuration.load())
+
+
+@app.command()
+def page() -> None:
+    """Run only the public web page, on which enterprises check inspection codes and rate visits.
+
+    Calls the services at `BIHUAN_GRPC_ADDRESS` as role `scan_page`, and reads no database. Nobody logs
+    in; put a proxy with TLS in front of it and say its public address in `BIHUAN_PAGE_URL`.
+
+    Example: `BIHUAN_PAGE_URL=https://jcm.example.cn BIHUAN_PAGE_PROXIES=10.0.0.0/8 bihuan page`
+
+    Next: `docs/page.md`; open the address that it prints.
+    """
+    from ops import parts
+
+    parts.page(configuration.load())
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The programs that a stack is made of: the services, the workers and the relay, one process each."""
+"""The programs that a stack is made of: services, workers, relay, sealer and page, one process each."""
 
 import asyncio
 import json
@@ -107,6 +107,29 @@ def seal(settings: Settings) -> None:
         )
     except LogForked as error:
         raise LogRefused(f"not sealed: {error}") from error
+
+
+def page(settings: Settings) -> None:
+    """Serve the public web page until SIGTERM or Ctrl-C. Services that are away it says to visitors."""
+    from ops.tokens import page_token
+    from page.addresses import networks
+    from page.app import PageOptions
+    from page.server import Options, run
+    from rules import Clock
+
+    options = Options(
+        address=settings.page_address,
+        target=reachable(settings.grpc_address),
+        token=page_token(settings),
+        page=PageOptions(
+            url=settings.page_url or f"http://{reachable(settings.page_address)}",
+            proxies=networks(settings.page_proxies or ""),
+            lookups_a_minute=settings.page_lookups,
+            clock=Clock.parse(settings.clock or ""),
+        ),
+    )
+    address = _Need("BIHUAN_PAGE_ADDRESS", "a port", options.address, (OSError,))
+    _until_told("page", settings, lambda ready, stop: run(options, ready, stop), address)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -42,6 +43,20 @@ def _postgres_url(text: str) -> str:
     return text
 
 
+def _public_url(text: str) -> str:
+    found = urlsplit(text)
+    if found.scheme not in ("http", "https") or not found.netloc or found.query or found.fragment:
+        raise ValueError("expected https://host, under which enterprises reach the page")
+    return text
+
+
+def _proxies(text: str) -> str:
+    from page.addresses import networks
+
+    networks(text)
+    return text
+
+
 def _absolute(path: Path) -> Path:
     try:
         return path.expanduser().absolute()
@@ -76,6 +91,8 @@ def _clock(text: str) -> str:
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(ge=0.1, le=86_400)]
 Address = Annotated[str, AfterValidator(_address)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+Proxies = Annotated[str, AfterValidator(_proxies)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 Clock = Annotated[str, AfterValidator(_clock)]
 Absolute = Annotated[Path, AfterValidator(_absolute)]
@@ -150,6 +167,21 @@ class Settings(BaseSettings):
     )
     rules: RulesFolder | None = _variable(
         "BIHUAN_RULES", None, "folder of rules added to the shipped ones"
+    )
+    page_address: Address = _variable(
+        "BIHUAN_PAGE_ADDRESS", "127.0.0.1:8234", "where the public web page listens"
+    )
+    page_url: PublicUrl | None = _variable(
+        "BIHUAN_PAGE_URL", None, "public address of the page, in QRs; unset: where it listens"
+    )
+    page_token_file: Absolute | None = _variable(
+        "BIHUAN_PAGE_TOKEN_FILE", None, "file with the page's token; unset: one of the local issuer"
+    )
+    page_proxies: Proxies | None = _variable(
+        "BIHUAN_PAGE_PROXIES", None, "networks whose X-Forwarded-For is believed; unset: nobody's"
+    )
+    page_lookups: Annotated[int, Field(ge=1, le=100_000)] = _variable(
+        "BIHUAN_PAGE_LOOKUPS", 30, "codes that one address may look up in a minute"
     )
     otlp_endpoint: str | None = _variable(
         "OTEL_EXPORTER_OTLP_ENDPOINT", None, "where traces go; unset: nowhere"

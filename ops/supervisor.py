@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from rpc.identity import Identity
 
 EMBEDDED = ("postgres", "temporal")
-OURS = ("service", "worker", "relay", "sealer")
+OURS = ("service", "worker", "relay", "sealer", "page")
 ALL = (*EMBEDDED, *OURS)
-COMMANDS = {"service": "serve", "worker": "work", "relay": "relay", "sealer": "seal"}
+COMMANDS = {
+    "service": "serve",
+    "worker": "work",
+    "relay": "relay",
+    "sealer": "seal",
+    "page": "page",
+}
 
 
 class Stack:
@@ -78,6 +84,11 @@ class Stack:
     def ui_url(self) -> str | None:
         """Of our own Temporal Web UI; None with somebody else's Temporal."""
         return self._ui_url
+
+    @property
+    def page_url(self) -> str:
+        """Of the public web page, as it can be opened here."""
+        return f"http://{ports.reachable(self.settings.page_address)}"
 
     @property
     def links(self) -> list[str]:
@@ -172,6 +183,9 @@ class Stack:
         if "service" in self._wanted:
             host, _, port = self.settings.grpc_address.rpartition(":")
             update["grpc_address"] = f"{host}:{self._port('grpc_address', host, int(port))}"
+        if "page" in self._wanted:
+            host, _, port = self.settings.page_address.rpartition(":")
+            update["page_address"] = f"{host}:{self._port('page_address', host, int(port))}"
         self.settings = self.settings.model_copy(update=update)
 
     def _port(self, field: str, host: str, port: int) -> int:
@@ -205,7 +219,7 @@ class Stack:
         self.settings = self.settings.model_copy(update={"temporal_address": part.address})
 
     async def _start_loops(self) -> None:
-        await asyncio.gather(*(self._start_own(name) for name in ("worker", "relay", "sealer")))
+        await asyncio.gather(*(self._start_own(name) for name in OURS if name != "service"))
 
     async def _start_own(self, name: str) -> None:
         if name in self._wanted:
@@ -227,7 +241,9 @@ class Stack:
         return SEARCH_ATTRIBUTES
 
     def _own(self, name: str) -> Part:
-        """One of our parts: `python -m ops serve|work|relay` with the settings in its environment."""
+        """One of our parts: `python -m ops serve|work|relay|seal|page` with the settings in its
+        environment.
+        """
         ours = {variable for _, variable in variables()}
         inherited = {name: value for name, value in os.environ.items() if name not in ours}
         return Part(
@@ -241,6 +257,8 @@ class Stack:
     def _address_of(self, name: str) -> str:
         if name == "service":
             return self.grpc_address
+        if name == "page":
+            return self.page_url
         if name == "sealer":
             from ops import sealing
 

@@ -54,7 +54,7 @@ class Services:
         self._channel = connect(target, token)
         self._codes = code_service_pb2_grpc.CodeServiceStub(self._channel)
         self._figures = statistics_service_pb2_grpc.StatisticsServiceStub(self._channel)
-        self._health = health_pb2_grpc.HealthStub(self._channel)  # type: ignore[attr-defined]
+        self._health: Any = health_pb2_grpc.HealthStub(self._channel)
         self._kept: dict[tuple[int, str], tuple[float, statistics_service_pb2.Statistics]] = {}
 
     async def close(self) -> None:
@@ -69,10 +69,13 @@ class Services:
             code=code, signature=signature, enterprise=enterprise
         )
         try:
-            return await _called(self._codes.VerifyCode, request)
+            found: code_service_pb2.CodeVerification = await _called(
+                self._codes.VerifyCode, request
+            )
         except Refused:
             # What cannot be a code is not told from what was never issued.
             return code_service_pb2.CodeVerification(verdict=code_service_pb2.VERDICT_FORGED)
+        return found
 
     async def rate(self, rating: Rating) -> None:
         """Record the rating. Raises ServicesAway, and Refused for one that comes too early or again."""
@@ -91,7 +94,9 @@ class Services:
         if kept and now - kept[0] < STATISTICS_SECONDS:
             return kept[1]
         request = statistics_service_pb2.GetStatisticsRequest(year=year, district=district)
-        found = await _called(self._figures.GetStatistics, request)
+        found: statistics_service_pb2.Statistics = await _called(
+            self._figures.GetStatistics, request
+        )
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         self._kept[key] = now, found

@@ -163,7 +163,7 @@ def test_up_starts_all_and_stops_all(home: Path) -> None:
     assert up.wait(30) == 0, up.stdout.read()
     up.stdout.close()
     ready = {line.split()[0] for line in said if " is ready at " in line}
-    assert ready == {"postgres", "temporal", "service", "worker", "relay", "sealer"}
+    assert ready == {"postgres", "temporal", "service", "worker", "relay", "sealer", "page"}
     assert any("/namespaces/default/workflows?query=Overdue=true" in line for line in said)
     assert len(children) >= 6
     assert not [child for child in children if child.is_running()]
