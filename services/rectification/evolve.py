@@ -114,6 +114,7 @@ def _fill(after: pb.Problem, event: ev.ProblemReported) -> None:
     after.enterprise.CopyFrom(event.enterprise)
     after.reporter = event.reporter
     after.report_time.CopyFrom(event.report_time)
+    after.origin = event.origin
     if event.HasField("complainant"):
         after.complainant.CopyFrom(event.complainant)
     _move_on(after, event, event.report_time)

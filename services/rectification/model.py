@@ -160,6 +160,12 @@ class _Case:
 
 
 def _report(case: _Case, command: rpc_pb.ReportProblemRequest) -> list[Event]:
+    if command.origin and command.source != pb.SOURCE_INSPECTION:
+        raise invalid_argument(
+            "NOT_FROM_AN_INSPECTION",
+            "origin names the finding of an inspection",
+            [("origin", "only with SOURCE_INSPECTION")],
+        )
     return [
         ev.ProblemReported(
             name=case.problem.name,
@@ -174,6 +180,7 @@ def _report(case: _Case, command: rpc_pb.ReportProblemRequest) -> list[Event]:
             report_time=case.time,
             next_step=case.step(pb.STEP_VERIFY, 1),
             complainant=command.complainant if command.HasField("complainant") else None,
+            origin=command.origin,
         )
     ]
 

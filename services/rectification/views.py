@@ -22,6 +22,7 @@ PROBLEM = sa.Table(
     sa.Column("state", sa.SmallInteger),
     sa.Column("enterprise", sa.Text),
     sa.Column("district", sa.Text),
+    sa.Column("origin", sa.Text),
     sa.Column("disclosed", sa.Boolean),
     sa.Column("overdue", sa.Boolean),
     sa.Column("provisional", sa.Boolean),
@@ -127,6 +128,7 @@ def _row(problem: pb.Problem) -> dict[str, Any]:
         "state": problem.state,
         "enterprise": problem.enterprise.uscc,
         "district": problem.location.district,
+        "origin": problem.origin,
         "disclosed": concerns_enterprise(problem),
         "overdue": problem.overdue,
         "provisional": any(deadline.provisional for deadline in deadlines),
@@ -146,6 +148,8 @@ def _conditions(wanted: rpc_pb.ProblemFilter) -> list[sa.ColumnElement[bool]]:
         conditions.append(PROBLEM.c.enterprise == wanted.enterprise)
     if wanted.district:
         conditions.append(PROBLEM.c.district.startswith(wanted.district))
+    if wanted.origin:
+        conditions.append(PROBLEM.c.origin == wanted.origin)
     if wanted.overdue:
         conditions.append(PROBLEM.c.overdue)
     if wanted.HasField("due_before"):

@@ -132,8 +132,11 @@ def _answer(
 def _answer_item(after: pb.Inspection, answer: ev.PrecheckMade.ItemAnswer) -> None:
     for participant in _of(after, answer.department):
         for item in participant.items:
-            if item.id == answer.item and answer.off_site:
+            if item.id != answer.item:
+                continue
+            if answer.off_site:
                 item.answered_by = answer.reason
+            item.open_reason = "" if answer.off_site else answer.reason
 
 
 def _revoke(after: pb.Inspection, reason: str, time: Timestamp) -> None:

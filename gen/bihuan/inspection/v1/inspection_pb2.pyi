@@ -357,22 +357,30 @@ class Item(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     DISPLAY_NAME_FIELD_NUMBER: _builtins.int
     ANSWERED_BY_FIELD_NUMBER: _builtins.int
+    STATUTORY_FIELD_NUMBER: _builtins.int
+    OPEN_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the item, for example "ecology.permit"."""
     display_name: _builtins.str
     """Its name, for example "排污许可证执行情况"."""
     answered_by: _builtins.str
     """Data answered it, so that nobody needs to look (非现场): how, with where it is on record; else empty."""
+    statutory: _builtins.bool
+    """A task demands it by law (法定检查): it is looked at on site, whatever data say."""
+    open_reason: _builtins.str
+    """Why somebody has to look, by the last look at data; empty before one, and where data answered it."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         display_name: _builtins.str = ...,
         answered_by: _builtins.str = ...,
+        statutory: _builtins.bool = ...,
+        open_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_by", b"answered_by", "display_name", b"display_name", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_by", b"answered_by", "display_name", b"display_name", "id", b"id", "open_reason", b"open_reason", "statutory", b"statutory"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

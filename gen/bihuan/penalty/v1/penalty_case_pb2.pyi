@@ -386,7 +386,9 @@ class Origin(_message.Message):
     kind: Global___Origin.Kind.ValueType
     """What kind."""
     resource: _builtins.str
-    """Resource name of what it came from, for example "problems/…" or "penaltyCases/…"; may be empty."""
+    """Resource name of what it came from, for example "problems/…" or "penaltyCases/…"; may be empty. Of an
+    inspection the finding, "inspections/…/findings/3", or the inspection itself.
+    """
     def __init__(
         self,
         *,

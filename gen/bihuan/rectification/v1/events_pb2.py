@@ -29,7 +29,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$bihuan/rectification/v1/events.proto\x12\x17\x62ihuan.rectification.v1\x1a%bihuan/rectification/v1/problem.proto\x1a\x1e\x62ihuan/types/v1/deadline.proto\x1a\x1e\x62ihuan/types/v1/evidence.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\x80\x04\n\x0fProblemReported\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12/\n\x06source\x18\x04 \x01(\x0e\x32\x1f.bihuan.rectification.v1.Source\x12\x33\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32!.bihuan.rectification.v1.Category\x12\x33\n\x08severity\x18\x06 \x01(\x0e\x32!.bihuan.rectification.v1.Severity\x12\x33\n\x08location\x18\x07 \x01(\x0b\x32!.bihuan.rectification.v1.Location\x12\x37\n\nenterprise\x18\x08 \x01(\x0b\x32#.bihuan.rectification.v1.Enterprise\x12\x10\n\x08reporter\x18\t \x01(\t\x12/\n\x0breport_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tnext_step\x18\x0b \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x39\n\x0b\x63omplainant\x18\x0c \x01(\x0b\x32$.bihuan.rectification.v1.Complainant\"\x84\x01\n\x0fProblemVerified\x12;\n\x0cverification\x18\x01 \x01(\x0b\x32%.bihuan.rectification.v1.Verification\x12\x34\n\tnext_step\x18\x02 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xc3\x01\n\x14RectificationOrdered\x12:\n\x05order\x18\x01 \x01(\x0b\x32+.bihuan.rectification.v1.RectificationOrder\x12\x39\n\x05items\x18\x02 \x03(\x0b\x32*.bihuan.rectification.v1.RectificationItem\x12\x34\n\tnext_step\x18\x03 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xb8\x02\n\x15RectificationExtended\x12L\n\nextensions\x18\x01 \x03(\x0b\x32\x38.bihuan.rectification.v1.RectificationExtended.Extension\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07officer\x18\x03 \x01(\t\x12/\n\x0b\x65xtend_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tnext_step\x18\x05 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x1aI\n\tExtension\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12+\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\"\x9e\x01\n\x16RectificationSubmitted\x12\x37\n\nsubmission\x18\x01 \x01(\x0b\x32#.bihuan.rectification.v1.Submission\x12\x15\n\rlate_item_ids\x18\x02 \x03(\t\x12\x34\n\tnext_step\x18\x03 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xa1\x01\n\x15RectificationAccepted\x12\x0f\n\x07reasons\x18\x01 \x01(\t\x12\x10\n\x08reviewer\x18\x02 \x01(\t\x12/\n\x0breview_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tnext_step\x18\x04 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xdc\x01\n\x15RectificationReturned\x12\x0f\n\x07reasons\x18\x01 \x01(\t\x12\x10\n\x08reviewer\x18\x02 \x01(\t\x12/\n\x0breview_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x05items\x18\x04 \x03(\x0b\x32*.bihuan.rectification.v1.RectificationItem\x12\x34\n\tnext_step\x18\x05 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\x80\x01\n\x0fProblemAssessed\x12\x37\n\nassessment\x18\x01 \x01(\x0b\x32#.bihuan.rectification.v1.Assessment\x12\x34\n\tnext_step\x18\x02 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xdd\x01\n\x0fProblemReopened\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12:\n\x05order\x18\x02 \x01(\x0b\x32+.bihuan.rectification.v1.RectificationOrder\x12\x39\n\x05items\x18\x03 \x03(\x0b\x32*.bihuan.rectification.v1.RectificationItem\x12\r\n\x05round\x18\x04 \x01(\x05\x12\x34\n\tnext_step\x18\x05 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xa3\x02\n\x0e\x44\x65\x61\x64lineMissed\x12\x13\n\x0b\x64\x65\x61\x64line_id\x18\x01 \x01(\t\x12+\n\x04step\x18\x02 \x01(\x0e\x32\x1d.bihuan.rectification.v1.Step\x12-\n\x05party\x18\x03 \x01(\x0e\x32\x1e.bihuan.rectification.v1.Party\x12/\n\x0b\x64\x65tect_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tnext_step\x18\x05 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x14\n\x0c\x64\x65\x61\x64line_ids\x18\x06 \x03(\t\x12#\n\x08\x64ue_date\x18\x07 \x01(\x0b\x32\x11.google.type.Date\"\x9d\x01\n\x10ProblemEscalated\x12\x37\n\nescalation\x18\x01 \x01(\x0b\x32#.bihuan.rectification.v1.Escalation\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x31\n\rescalate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfe\x01\n\x12\x44\x65\x61\x64linesRecounted\x12G\n\x05items\x18\x01 \x03(\x0b\x32\x38.bihuan.rectification.v1.RectificationExtended.Extension\x12\x34\n\tnext_step\x18\x02 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x37\n\nescalation\x18\x03 \x01(\x0b\x32#.bihuan.rectification.v1.Escalation\x12\x30\n\x0crecount_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x91\x01\n\rProblemClosed\x12\x12\n\nconclusion\x18\x01 \x01(\t\x12\x0f\n\x07officer\x18\x02 \x01(\t\x12.\n\nclose_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x65vidence\x18\x04 \x03(\x0b\x32\x19.bihuan.types.v1.Evidenceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$bihuan/rectification/v1/events.proto\x12\x17\x62ihuan.rectification.v1\x1a%bihuan/rectification/v1/problem.proto\x1a\x1e\x62ihuan/types/v1/deadline.proto\x1a\x1e\x62ihuan/types/v1/evidence.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\x90\x04\n\x0fProblemReported\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12/\n\x06source\x18\x04 \x01(\x0e\x32\x1f.bihuan.rectification.v1.Source\x12\x33\n\x08\x63\x61tegory\x18\x05 \x01(\x0e\x32!.bihuan.rectification.v1.Category\x12\x33\n\x08severity\x18\x06 \x01(\x0e\x32!.bihuan.rectification.v1.Severity\x12\x33\n\x08location\x18\x07 \x01(\x0b\x32!.bihuan.rectification.v1.Location\x12\x37\n\nenterprise\x18\x08 \x01(\x0b\x32#.bihuan.rectification.v1.Enterprise\x12\x10\n\x08reporter\x18\t \x01(\t\x12/\n\x0breport_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tnext_step\x18\x0b \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x39\n\x0b\x63omplainant\x18\x0c \x01(\x0b\x32$.bihuan.rectification.v1.Complainant\x12\x0e\n\x06origin\x18\r \x01(\t\"\x84\x01\n\x0fProblemVerified\x12;\n\x0cverification\x18\x01 \x01(\x0b\x32%.bihuan.rectification.v1.Verification\x12\x34\n\tnext_step\x18\x02 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xc3\x01\n\x14RectificationOrdered\x12:\n\x05order\x18\x01 \x01(\x0b\x32+.bihuan.rectification.v1.RectificationOrder\x12\x39\n\x05items\x18\x02 \x03(\x0b\x32*.bihuan.rectification.v1.RectificationItem\x12\x34\n\tnext_step\x18\x03 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xb8\x02\n\x15RectificationExtended\x12L\n\nextensions\x18\x01 \x03(\x0b\x32\x38.bihuan.rectification.v1.RectificationExtended.Extension\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07officer\x18\x03 \x01(\t\x12/\n\x0b\x65xtend_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tnext_step\x18\x05 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x1aI\n\tExtension\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12+\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\"\x9e\x01\n\x16RectificationSubmitted\x12\x37\n\nsubmission\x18\x01 \x01(\x0b\x32#.bihuan.rectification.v1.Submission\x12\x15\n\rlate_item_ids\x18\x02 \x03(\t\x12\x34\n\tnext_step\x18\x03 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xa1\x01\n\x15RectificationAccepted\x12\x0f\n\x07reasons\x18\x01 \x01(\t\x12\x10\n\x08reviewer\x18\x02 \x01(\t\x12/\n\x0breview_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tnext_step\x18\x04 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xdc\x01\n\x15RectificationReturned\x12\x0f\n\x07reasons\x18\x01 \x01(\t\x12\x10\n\x08reviewer\x18\x02 \x01(\t\x12/\n\x0breview_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x05items\x18\x04 \x03(\x0b\x32*.bihuan.rectification.v1.RectificationItem\x12\x34\n\tnext_step\x18\x05 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\x80\x01\n\x0fProblemAssessed\x12\x37\n\nassessment\x18\x01 \x01(\x0b\x32#.bihuan.rectification.v1.Assessment\x12\x34\n\tnext_step\x18\x02 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xdd\x01\n\x0fProblemReopened\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12:\n\x05order\x18\x02 \x01(\x0b\x32+.bihuan.rectification.v1.RectificationOrder\x12\x39\n\x05items\x18\x03 \x03(\x0b\x32*.bihuan.rectification.v1.RectificationItem\x12\r\n\x05round\x18\x04 \x01(\x05\x12\x34\n\tnext_step\x18\x05 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\"\xa3\x02\n\x0e\x44\x65\x61\x64lineMissed\x12\x13\n\x0b\x64\x65\x61\x64line_id\x18\x01 \x01(\t\x12+\n\x04step\x18\x02 \x01(\x0e\x32\x1d.bihuan.rectification.v1.Step\x12-\n\x05party\x18\x03 \x01(\x0e\x32\x1e.bihuan.rectification.v1.Party\x12/\n\x0b\x64\x65tect_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\tnext_step\x18\x05 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x14\n\x0c\x64\x65\x61\x64line_ids\x18\x06 \x03(\t\x12#\n\x08\x64ue_date\x18\x07 \x01(\x0b\x32\x11.google.type.Date\"\x9d\x01\n\x10ProblemEscalated\x12\x37\n\nescalation\x18\x01 \x01(\x0b\x32#.bihuan.rectification.v1.Escalation\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x31\n\rescalate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xfe\x01\n\x12\x44\x65\x61\x64linesRecounted\x12G\n\x05items\x18\x01 \x03(\x0b\x32\x38.bihuan.rectification.v1.RectificationExtended.Extension\x12\x34\n\tnext_step\x18\x02 \x01(\x0b\x32!.bihuan.rectification.v1.NextStep\x12\x37\n\nescalation\x18\x03 \x01(\x0b\x32#.bihuan.rectification.v1.Escalation\x12\x30\n\x0crecount_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x91\x01\n\rProblemClosed\x12\x12\n\nconclusion\x18\x01 \x01(\t\x12\x0f\n\x07officer\x18\x02 \x01(\t\x12.\n\nclose_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x08\x65vidence\x18\x04 \x03(\x0b\x32\x19.bihuan.types.v1.Evidenceb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,31 +37,31 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bihuan.rectification.v1.eve
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PROBLEMREPORTED']._serialized_start=226
-  _globals['_PROBLEMREPORTED']._serialized_end=738
-  _globals['_PROBLEMVERIFIED']._serialized_start=741
-  _globals['_PROBLEMVERIFIED']._serialized_end=873
-  _globals['_RECTIFICATIONORDERED']._serialized_start=876
-  _globals['_RECTIFICATIONORDERED']._serialized_end=1071
-  _globals['_RECTIFICATIONEXTENDED']._serialized_start=1074
-  _globals['_RECTIFICATIONEXTENDED']._serialized_end=1386
-  _globals['_RECTIFICATIONEXTENDED_EXTENSION']._serialized_start=1313
-  _globals['_RECTIFICATIONEXTENDED_EXTENSION']._serialized_end=1386
-  _globals['_RECTIFICATIONSUBMITTED']._serialized_start=1389
-  _globals['_RECTIFICATIONSUBMITTED']._serialized_end=1547
-  _globals['_RECTIFICATIONACCEPTED']._serialized_start=1550
-  _globals['_RECTIFICATIONACCEPTED']._serialized_end=1711
-  _globals['_RECTIFICATIONRETURNED']._serialized_start=1714
-  _globals['_RECTIFICATIONRETURNED']._serialized_end=1934
-  _globals['_PROBLEMASSESSED']._serialized_start=1937
-  _globals['_PROBLEMASSESSED']._serialized_end=2065
-  _globals['_PROBLEMREOPENED']._serialized_start=2068
-  _globals['_PROBLEMREOPENED']._serialized_end=2289
-  _globals['_DEADLINEMISSED']._serialized_start=2292
-  _globals['_DEADLINEMISSED']._serialized_end=2583
-  _globals['_PROBLEMESCALATED']._serialized_start=2586
-  _globals['_PROBLEMESCALATED']._serialized_end=2743
-  _globals['_DEADLINESRECOUNTED']._serialized_start=2746
-  _globals['_DEADLINESRECOUNTED']._serialized_end=3000
-  _globals['_PROBLEMCLOSED']._serialized_start=3003
-  _globals['_PROBLEMCLOSED']._serialized_end=3148
+  _globals['_PROBLEMREPORTED']._serialized_end=754
+  _globals['_PROBLEMVERIFIED']._serialized_start=757
+  _globals['_PROBLEMVERIFIED']._serialized_end=889
+  _globals['_RECTIFICATIONORDERED']._serialized_start=892
+  _globals['_RECTIFICATIONORDERED']._serialized_end=1087
+  _globals['_RECTIFICATIONEXTENDED']._serialized_start=1090
+  _globals['_RECTIFICATIONEXTENDED']._serialized_end=1402
+  _globals['_RECTIFICATIONEXTENDED_EXTENSION']._serialized_start=1329
+  _globals['_RECTIFICATIONEXTENDED_EXTENSION']._serialized_end=1402
+  _globals['_RECTIFICATIONSUBMITTED']._serialized_start=1405
+  _globals['_RECTIFICATIONSUBMITTED']._serialized_end=1563
+  _globals['_RECTIFICATIONACCEPTED']._serialized_start=1566
+  _globals['_RECTIFICATIONACCEPTED']._serialized_end=1727
+  _globals['_RECTIFICATIONRETURNED']._serialized_start=1730
+  _globals['_RECTIFICATIONRETURNED']._serialized_end=1950
+  _globals['_PROBLEMASSESSED']._serialized_start=1953
+  _globals['_PROBLEMASSESSED']._serialized_end=2081
+  _globals['_PROBLEMREOPENED']._serialized_start=2084
+  _globals['_PROBLEMREOPENED']._serialized_end=2305
+  _globals['_DEADLINEMISSED']._serialized_start=2308
+  _globals['_DEADLINEMISSED']._serialized_end=2599
+  _globals['_PROBLEMESCALATED']._serialized_start=2602
+  _globals['_PROBLEMESCALATED']._serialized_end=2759
+  _globals['_DEADLINESRECOUNTED']._serialized_start=2762
+  _globals['_DEADLINESRECOUNTED']._serialized_end=3016
+  _globals['_PROBLEMCLOSED']._serialized_start=3019
+  _globals['_PROBLEMCLOSED']._serialized_end=3164
 # @@protoc_insertion_point(module_scope)

@@ -43,6 +43,7 @@ class ProblemReported(_message.Message):
     REPORT_TIME_FIELD_NUMBER: _builtins.int
     NEXT_STEP_FIELD_NUMBER: _builtins.int
     COMPLAINANT_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name of the new problem."""
     title: _builtins.str
@@ -57,6 +58,8 @@ class ProblemReported(_message.Message):
     """How serious it is."""
     reporter: _builtins.str
     """Who reported."""
+    origin: _builtins.str
+    """Finding of an inspection that it came from, "inspections/…/findings/3"; empty where there is none."""
     @_builtins.property
     def location(self) -> _problem_pb2.Location:
         """Where it is."""
@@ -92,10 +95,11 @@ class ProblemReported(_message.Message):
         report_time: _timestamp_pb2.Timestamp | None = ...,
         next_step: _problem_pb2.NextStep | None = ...,
         complainant: _problem_pb2.Complainant | None = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complainant", b"complainant", "enterprise", b"enterprise", "location", b"location", "next_step", b"next_step", "report_time", b"report_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "complainant", b"complainant", "description", b"description", "enterprise", b"enterprise", "location", b"location", "name", b"name", "next_step", b"next_step", "report_time", b"report_time", "reporter", b"reporter", "severity", b"severity", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "complainant", b"complainant", "description", b"description", "enterprise", b"enterprise", "location", b"location", "name", b"name", "next_step", b"next_step", "origin", b"origin", "report_time", b"report_time", "reporter", b"reporter", "severity", b"severity", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

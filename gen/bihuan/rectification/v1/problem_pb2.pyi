@@ -830,6 +830,7 @@ class Problem(_message.Message):
     COMPLAINANT_FIELD_NUMBER: _builtins.int
     REVIEWS_FIELD_NUMBER: _builtins.int
     CONCLUSION_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "problems/" and a UUID."""
     etag: _builtins.str
@@ -854,6 +855,8 @@ class Problem(_message.Message):
     """The next step's deadline was missed."""
     conclusion: _builtins.str
     """What it was closed with (销号结论); blank until then."""
+    origin: _builtins.str
+    """Finding of an inspection that it came from, "inspections/…/findings/3"; empty where there is none."""
     @_builtins.property
     def location(self) -> Global___Location:
         """Where it is."""
@@ -939,10 +942,11 @@ class Problem(_message.Message):
         complainant: Global___Complainant | None = ...,
         reviews: _abc.Iterable[Global___Review] | None = ...,
         conclusion: _builtins.str = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["close_time", b"close_time", "complainant", b"complainant", "enterprise", b"enterprise", "escalation", b"escalation", "location", b"location", "next_step", b"next_step", "order", b"order", "report_time", b"report_time", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessments", b"assessments", "category", b"category", "close_time", b"close_time", "complainant", b"complainant", "conclusion", b"conclusion", "description", b"description", "enterprise", b"enterprise", "escalation", b"escalation", "etag", b"etag", "items", b"items", "location", b"location", "name", b"name", "next_step", b"next_step", "order", b"order", "overdue", b"overdue", "report_time", b"report_time", "reporter", b"reporter", "reviews", b"reviews", "round", b"round", "severity", b"severity", "source", b"source", "state", b"state", "submissions", b"submissions", "title", b"title", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["assessments", b"assessments", "category", b"category", "close_time", b"close_time", "complainant", b"complainant", "conclusion", b"conclusion", "description", b"description", "enterprise", b"enterprise", "escalation", b"escalation", "etag", b"etag", "items", b"items", "location", b"location", "name", b"name", "next_step", b"next_step", "order", b"order", "origin", b"origin", "overdue", b"overdue", "report_time", b"report_time", "reporter", b"reporter", "reviews", b"reviews", "round", b"round", "severity", b"severity", "source", b"source", "state", b"state", "submissions", b"submissions", "title", b"title", "update_time", b"update_time", "verification", b"verification"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

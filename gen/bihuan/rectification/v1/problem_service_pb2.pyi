@@ -38,6 +38,7 @@ class ReportProblemRequest(_message.Message):
     LOCATION_FIELD_NUMBER: _builtins.int
     ENTERPRISE_FIELD_NUMBER: _builtins.int
     COMPLAINANT_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID chosen by the caller; the same again gives the same answer."""
     title: _builtins.str
@@ -50,6 +51,10 @@ class ReportProblemRequest(_message.Message):
     """What kind of duty is not met."""
     severity: _problem_pb2.Severity.ValueType
     """How serious it is."""
+    origin: _builtins.str
+    """Finding of an inspection that it came from, "inspections/…/findings/3"; only with SOURCE_INSPECTION, and
+    empty where there is none. The inspection links back once the finding is handed over.
+    """
     @_builtins.property
     def location(self) -> _problem_pb2.Location:
         """Where it is."""
@@ -74,10 +79,11 @@ class ReportProblemRequest(_message.Message):
         location: _problem_pb2.Location | None = ...,
         enterprise: _problem_pb2.Enterprise | None = ...,
         complainant: _problem_pb2.Complainant | None = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["complainant", b"complainant", "enterprise", b"enterprise", "location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "complainant", b"complainant", "description", b"description", "enterprise", b"enterprise", "location", b"location", "request_id", b"request_id", "severity", b"severity", "source", b"source", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["category", b"category", "complainant", b"complainant", "description", b"description", "enterprise", b"enterprise", "location", b"location", "origin", b"origin", "request_id", b"request_id", "severity", b"severity", "source", b"source", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -685,6 +691,7 @@ class ProblemFilter(_message.Message):
     DUE_BEFORE_FIELD_NUMBER: _builtins.int
     PROVISIONAL_FIELD_NUMBER: _builtins.int
     COUNTED_INTO_YEAR_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     enterprise: _builtins.str
     """Of this enterprise: unified social credit code."""
     district: _builtins.str
@@ -695,6 +702,8 @@ class ProblemFilter(_message.Message):
     """With a provisional deadline only."""
     counted_into_year: _builtins.int
     """With a deadline that the calendar of this year may move: counted into it, or provisional."""
+    origin: _builtins.str
+    """That came from this finding of an inspection, "inspections/…/findings/3"."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_problem_pb2.State.ValueType]:
         """In one of these states."""
@@ -713,10 +722,11 @@ class ProblemFilter(_message.Message):
         due_before: _timestamp_pb2.Timestamp | None = ...,
         provisional: _builtins.bool = ...,
         counted_into_year: _builtins.int = ...,
+        origin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["due_before", b"due_before"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted_into_year", b"counted_into_year", "district", b"district", "due_before", b"due_before", "enterprise", b"enterprise", "overdue", b"overdue", "provisional", b"provisional", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted_into_year", b"counted_into_year", "district", b"district", "due_before", b"due_before", "enterprise", b"enterprise", "origin", b"origin", "overdue", b"overdue", "provisional", b"provisional", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
