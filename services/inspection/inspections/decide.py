@@ -7,6 +7,7 @@ from bihuan.inspection.v1 import code_service_pb2 as code_pb
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from rules import UnknownRule
+from services.inspection.inspections import on_site, precheck, results
 from services.inspection.inspections.evolve import Event
 from services.inspection.inspections.proceeding import Proceeding
 
@@ -40,7 +41,15 @@ ALLOWED: dict[type[Any], tuple[tuple[State, ...], str]] = {
     code_pb.RateInspectionRequest: ((UNDER_WAY, RECORDED, REPORTED, CLOSED), "NOT_STARTED"),
     rpc_pb.CancelInspectionRequest: (BEFORE_START, "NOT_CANCELLABLE"),
 }
-DECISIONS: dict[type[Any], Callable[[Proceeding, Any], list[Event]]] = {}
+DECISIONS: dict[type[Any], Callable[[Proceeding, Any], list[Event]]] = {
+    rpc_pb.PrecheckInspectionRequest: precheck.precheck,
+    rpc_pb.StartInspectionRequest: on_site.start,
+    rpc_pb.RecordEntriesRequest: on_site.record_entries,
+    rpc_pb.RecordResultRequest: results.record_result,
+    rpc_pb.ReportInspectionRequest: results.report,
+    rpc_pb.HandOverFindingRequest: results.hand_over,
+    code_pb.RateInspectionRequest: results.rate,
+}
 
 
 def decide(p: Proceeding, command: Command) -> list[Event]:

@@ -1,0 +1,123 @@
+"""The text that an enterprise gets after an inspection (检查结果告知): all departments in one. Pure."""
+
+from collections.abc import Iterable
+from datetime import UTC, date
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from bihuan.inspection.v1 import inspection_pb2 as pb
+from bihuan.inspection.v1 import plan_pb2
+from rules import SHANGHAI
+
+KINDS = {
+    plan_pb2.KIND_DAILY: "日常检查",
+    plan_pb2.KIND_CASE: "个案检查",
+    plan_pb2.KIND_SPECIAL: "专项检查",
+}
+CHECKS = {
+    pb.CHECK_PASSED: "符合",
+    pb.CHECK_FAILED: "不符合",
+    pb.CHECK_NOT_APPLICABLE: "不适用",
+}
+GRAVITIES = {
+    pb.GRAVITY_MINOR: "轻微",
+    pb.GRAVITY_GENERAL: "一般",
+    pb.GRAVITY_SERIOUS: "严重",
+}
+OUTCOMES = {
+    pb.OUTCOME_GUIDED: "当场指导改正",
+    pb.OUTCOME_RECTIFY: "转整改",
+    pb.OUTCOME_PENALTY: "转处罚程序",
+    pb.OUTCOME_REFER: "移送其他部门",
+}
+
+
+def report_text(inspection: pb.Inspection, today: date, addition: str = "") -> str:
+    """What the enterprise is told of the recorded `inspection`: who came, what they looked at and found, what
+    data answered, who did not come and why; `addition` at the end, as it is.
+
+    Who complained, and about what, is never told: of a clue only that there was one.
+    """
+    lines = ["检查结果告知", "", *_head(inspection)]
+    for number, participant in enumerate(_came(inspection), 1):
+        lines += ["", *_department(inspection, participant, number)]
+    lines += _section("非现场完成的事项", _off_site(inspection))
+    lines += _section("未参加检查的部门", _absent(inspection))
+    if addition:
+        lines += ["", addition]
+    return "\n".join([*lines, "", _day(today)])
+
+
+def _head(inspection: pb.Inspection) -> list[str]:
+    enterprise, start = inspection.enterprise, inspection.start
+    return [
+        f"被检查企业：{enterprise.display_name}（{enterprise.uscc}）",
+        f"检查类型：{KINDS[inspection.kind]}",
+        f"检查码：{start.code}",
+        f"检查时间：{_time(start.device_time)}开始",
+        f"牵头部门：{inspection.participants[0].display_name}",
+    ]
+
+
+def _department(inspection: pb.Inspection, participant: pb.Participant, number: int) -> list[str]:
+    people = "、".join(
+        f"{each.display_name}（{each.certificate}）" for each in participant.inspectors
+    )
+    lines = [f"{number}. {participant.display_name}", f"检查人员：{people}", "检查事项："]
+    entries = [_entry(participant, each) for each in participant.entries]
+    lines += entries
+    findings = [each for each in inspection.findings if each.department == participant.department]
+    lines += ["发现问题："] if findings else ["发现问题：无"]
+    lines += [_finding(participant, each) for each in findings]
+    return [*lines, f"检查结论：{participant.conclusion}"]
+
+
+def _entry(participant: pb.Participant, entry: pb.Entry) -> str:
+    line = f"- {_item(participant, entry.item)}：{CHECKS[entry.check]}"
+    if entry.note and entry.check != pb.CHECK_FAILED:
+        line += f"（{entry.note}）"
+    return f"{line}；指导意见：{entry.guidance}" if entry.guidance else line
+
+
+def _finding(participant: pb.Participant, finding: pb.Finding) -> str:
+    gravity, outcome = GRAVITIES[finding.gravity], OUTCOMES[finding.outcome]
+    item = _item(participant, finding.item)
+    return f"- 问题{finding.id}（{gravity}，{outcome}）：{item}：{finding.description}"
+
+
+def _off_site(inspection: pb.Inspection) -> Iterable[str]:
+    for participant in inspection.participants:
+        if participant.answer == pb.ANSWER_ACCEPTED:
+            for item in participant.items:
+                if item.answered_by:
+                    yield f"- {participant.display_name}：{item.display_name}：{item.answered_by}"
+
+
+def _absent(inspection: pb.Inspection) -> Iterable[str]:
+    for participant in inspection.participants:
+        if participant.answer == pb.ANSWER_DECLINED:
+            yield f"- {participant.display_name}：不参加，理由：{participant.reason}"
+        elif participant.answer == pb.ANSWER_TIMED_OUT:
+            yield f"- {participant.display_name}：逾期未答复"
+
+
+def _came(inspection: pb.Inspection) -> list[pb.Participant]:
+    return [each for each in inspection.participants if each.HasField("result_time")]
+
+
+def _section(title: str, lines: Iterable[str]) -> list[str]:
+    found = list(lines)
+    return ["", f"{title}：", *found] if found else []
+
+
+def _item(participant: pb.Participant, item_id: str) -> str:
+    return next((each.display_name for each in participant.items if each.id == item_id), item_id)
+
+
+def _time(time: Timestamp) -> str:
+    local = time.ToDatetime(UTC).astimezone(SHANGHAI)
+    return f"{_day(local.date())}{local:%H:%M}"
+
+
+def _day(day: date) -> str:
+    return f"{day.year}年{day.month}月{day.day}日"
