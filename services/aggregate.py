@@ -55,7 +55,9 @@ class Resource(Protocol):
 State = TypeVar("State", bound=Resource)
 
 
-async def _as_decided(_: AsyncConnection, events: Sequence[Message]) -> Sequence[Message]:
+async def _as_decided(
+    _: AsyncConnection, state: Any, events: Sequence[Message]
+) -> Sequence[Message]:
     return events
 
 
@@ -66,7 +68,7 @@ class Aggregate(Generic[State]):
     category: stream category, for example "rectification.problem"; blank: the state before the first
     event, its name set; evolve: pure; events: all that it folds, newest versions only; project: writes
     what queries need of the state, and of nothing else, in the append's transaction; stamp: completes
-    events with what only that transaction can give, for example serial numbers without gaps.
+    events on the state with what only that transaction can give, for example serial numbers without gaps.
     """
 
     category: str
@@ -76,7 +78,7 @@ class Aggregate(Generic[State]):
     project: Callable[[AsyncConnection, State], Awaitable[None]]
     # The UUID of a resource name; that of a calendar, say, is not in the name itself.
     key: Callable[[str], UUID] = lambda name: UUID(name.rpartition("/")[2])
-    stamp: Callable[[AsyncConnection, Sequence[Message]], Awaitable[Sequence[Message]]] = (
+    stamp: Callable[[AsyncConnection, State, Sequence[Message]], Awaitable[Sequence[Message]]] = (
         _as_decided
     )
 
@@ -199,7 +201,7 @@ class Commands(Generic[State]):
         if not decided:
             return state
         sealed = await self._sealed(conn, decided, state)
-        events = await self._aggregate.stamp(conn, sealed)
+        events = await self._aggregate.stamp(conn, state, sealed)
         stream = self._aggregate.stream(name)
         version = await self._store.append(
             conn,

@@ -15,6 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bihuan.penalty.v1.document_pb2 import Document
+from bihuan.penalty.v1.penalty_case_pb2 import PenaltyCase
 
 DOCUMENT_NUMBER = sa.Table(
     "document_number",
@@ -33,7 +34,9 @@ class Series(NamedTuple):
     year: int
 
 
-async def stamp(conn: AsyncConnection, events: Sequence[Message]) -> Sequence[Message]:
+async def stamp(
+    conn: AsyncConnection, case: PenaltyCase, events: Sequence[Message]
+) -> Sequence[Message]:
     """The events, each document in them with its number complete; for the transaction that records them."""
     # In one order by all, so that nobody waits for somebody who waits for them.
     for document in sorted(_documents(events), key=lambda each: each.number):

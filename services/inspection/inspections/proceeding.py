@@ -23,7 +23,7 @@ LIMITS = {
     pb.DUTY_HANDOVER: "inspection.handover",
 }
 Mint = Callable[[str], pb.Code]
-"""Signs a statement: given everything it says but the code's id, a code with id, signature and statement."""
+"""Signs a statement: given all it says after the code's id, a code with id, key, signature and statement."""
 
 
 @dataclass(frozen=True)
@@ -93,12 +93,7 @@ class Proceeding:
     @property
     def going(self) -> list[pb.Participant]:
         """Departments that take part and have an item that data did not answer."""
-        return [
-            each
-            for each in self.inspection.participants
-            if each.answer == pb.ANSWER_ACCEPTED
-            and any(not item.answered_by for item in each.items)
-        ]
+        return going(self.inspection)
 
     def open(
         self,
@@ -164,6 +159,15 @@ class Proceeding:
         state = pb.State.Name(self.inspection.standing.state)
         name = self.inspection.name
         return failed_precondition(reason, text, resource=name, state=state, **metadata)
+
+
+def going(inspection: pb.Inspection) -> list[pb.Participant]:
+    """Departments that take part and have an item that data did not answer."""
+    return [
+        each
+        for each in inspection.participants
+        if each.answer == pb.ANSWER_ACCEPTED and any(not item.answered_by for item in each.items)
+    ]
 
 
 def whole_date(value: date_pb2.Date, name: str) -> date:
