@@ -113,6 +113,15 @@ def state_after_report(p: Proceeding) -> pb.State.ValueType:
     return pb.STATE_REPORTED if p.ids(pb.DUTY_REVIEW) else pb.STATE_CLOSED
 
 
+def state_after_review(p: Proceeding) -> pb.State.ValueType:
+    """Where the inspection stands once the head has reviewed its beginning on the spot: at its end, if it
+    waited for nothing else.
+    """
+    state = p.inspection.standing.state
+    waits = any(to_hand_over(each) for each in p.inspection.findings)
+    return pb.STATE_CLOSED if state == pb.STATE_REPORTED and not waits else state
+
+
 def _finding(p: Proceeding, number: str) -> pb.Finding:
     for each in p.inspection.findings:
         if each.id == number:
