@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from google.protobuf.json_format import MessageToJson
 from google.rpc import code_pb2
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,7 +20,7 @@ from bihuan.penalty.v1 import penalty_case_pb2, penalty_case_service_pb2
 from bihuan.rectification.v1 import problem_service_pb2
 from bihuan.types.v1.evidence_pb2 import Evidence
 from rules import Clock
-from services.inspection.inspections.signing import ALPHABET, CodeKeys, Validity, said
+from services.inspection.inspections.signing import ALPHABET, CodeKeys, Validity, from_text, said
 from services.inspection.inspections.verification import normalised, verdict, verification
 from tests.bureau import Bureau, bureau, report
 from tests.services import on_site as req
@@ -201,9 +203,30 @@ def test_whoever_scans_learns_who_may_come_why_what_and_when(keys: CodeKeys) -> 
     assert (told.basis, told.kind, told.external_code) == ("投诉举报", plan_pb2.KIND_CASE, "JS-1")
     assert told.enterprise_hint == f"{USCC[:4]}**********{USCC[-4:]}"
     assert "严禁" in told.conduct
-    text = str(told)
-    assert "12345" not in text
-    assert "夜间偷排" not in text
+    for secret in ("12345", "夜间偷排", USCC):
+        assert secret not in MessageToJson(told, ensure_ascii=False)
+
+
+def test_the_notice_says_what_the_law_wants_said(keys: CodeKeys) -> None:
+    inspection = signed(keys)
+    inspection.codes[0].on_the_spot_reason = "正在泄漏"
+    told = verification(inspection, ask(inspection), keys.trusted(), req.RULES, MORNING)
+    for line in (
+        "行政检查通知书",
+        "扬州一号化工有限公司：",
+        "2026年9月7日至2026年9月9日，下列部门对你单位进行检查。",
+        "任务来源：年度检查计划",
+        f"检查码：{inspection.codes[0].id}",
+        "现场赋码理由：正在泄漏",
+        "2. 扬州市应急管理局：本年度对你单位的第1次检查",
+        "检查人员：应急检查员1（江苏省人民政府 苏应急1）、应急检查员2（江苏省人民政府 苏应急2）",
+        "- 重大事故隐患排查治理（安全生产法）",
+    ):
+        assert line in told.notice.splitlines(), told.notice
+    assert told.conduct in told.notice
+    assert "有权申请其回避" in told.notice
+    # Whoever does not come is not in it.
+    assert "消防" not in told.notice
 
 
 # ---- over gRPC
@@ -348,10 +371,6 @@ async def test_a_visit_is_rated_once_by_its_code_and_not_before_it_began(
 
 
 async def test_the_keys_check_a_code_without_us(department: Department) -> None:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
-    from services.inspection.inspections.signing import from_text
-
     code = await department.code()
     published = await department.page.codes.GetSigningKeys(code_pb.GetSigningKeysRequest())
     key = next(each.public_key for each in published.keys if each.id == code.key)

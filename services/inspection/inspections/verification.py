@@ -10,24 +10,14 @@ from unicodedata import normalize
 
 from bihuan.inspection.v1 import code_service_pb2 as code_pb
 from bihuan.inspection.v1 import inspection_pb2 as pb
-from bihuan.inspection.v1 import plan_pb2
 from rules import Rules, legal_date
+from services.inspection.inspections.notice import notice_text, source_of
 from services.inspection.inspections.proceeding import going
 from services.inspection.inspections.signing import VERSION, Keys, genuine
 
 Verdict: TypeAlias = code_pb.Verdict.ValueType
 # Letters that are read for digits (Crockford's base 32).
 MISREAD = str.maketrans({"I": "1", "L": "1", "O": "0"})
-PLANS = {plan_pb2.KIND_DAILY: "年度检查计划", plan_pb2.KIND_SPECIAL: "专项检查计划"}
-CLUES = {
-    pb.Clue.SOURCE_TIP_OFF: "投诉举报",
-    pb.Clue.SOURCE_TRANSFER: "转办移送",
-    pb.Clue.SOURCE_DATA: "数据监测线索",
-    pb.Clue.SOURCE_OWN_REQUEST: "企业申请",
-    pb.Clue.SOURCE_OFF_SITE_FINDING: "非现场发现问题核实",
-    pb.Clue.SOURCE_ORDERED: "上级交办",
-    pb.Clue.SOURCE_EMERGENCY: "突发事件",
-}
 SHOWN_OF_USCC = 4  # characters at each end
 
 
@@ -72,7 +62,7 @@ def verification(
 ) -> code_pb.CodeVerification:
     """The verdict, as of `verdict`, and what whoever asks may know. `rules`: the law of the place.
 
-    Raises UnknownRule where the place has no rule of conduct.
+    Raises UnknownRule where the place has no rule of conduct, no rule of recusal or no list of items.
     """
     found = verdict(inspection, request, keys, now)
     code = _code(inspection, request)
@@ -89,7 +79,7 @@ def verification(
         enterprise_name=inspection.enterprise.display_name,
         enterprise_hint=uscc[:SHOWN_OF_USCC] + hidden + uscc[-SHOWN_OF_USCC:],
         kind=inspection.kind,
-        basis=PLANS.get(inspection.kind) or CLUES[inspection.clue.source],
+        basis=source_of(inspection),
         visitors=[_visitor(each) for each in going(inspection)],
         from_time=code.from_time,
         to_time=code.to_time,
@@ -100,6 +90,7 @@ def verification(
         on_the_spot_reason=code.on_the_spot_reason,
         conduct=rules.text("inspection.conduct", legal_date(now)),
         external_code=code.external_code,
+        notice=notice_text(inspection, code, rules),
     )
 
 

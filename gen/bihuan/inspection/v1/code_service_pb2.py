@@ -30,7 +30,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'bihuan/inspection/v1/code_service.proto\x12\x14\x62ihuan.inspection.v1\x1a%bihuan/inspection/v1/inspection.proto\x1a\x1f\x62ihuan/inspection/v1/plan.proto\x1a\x1d\x62ihuan/types/v1/options.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"j\n\x11VerifyCodeRequest\x12\x1b\n\x04\x63ode\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18<\x12\x1b\n\tsignature\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\nenterprise\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x12\"\x8f\x01\n\x15RateInspectionRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\x04\x63ode\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18<\x12\x1c\n\x05score\x18\x03 \x01(\x05\x42\r\xe2\x41\x01\x02\xbaH\x06\x1a\x04\x18\x05(\x01\x12\x19\n\x07\x63omment\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"w\n\x07Visitor\x12\x12\n\ndepartment\x18\x01 \x01(\t\x12\x32\n\ninspectors\x18\x02 \x03(\x0b\x32\x1e.bihuan.inspection.v1.Assigned\x12\r\n\x05items\x18\x03 \x03(\t\x12\x15\n\rvisit_of_year\x18\x04 \x01(\x05\"\x89\x04\n\x10\x43odeVerification\x12.\n\x07verdict\x18\x01 \x01(\x0e\x32\x1d.bihuan.inspection.v1.Verdict\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x17\n\x0f\x65nterprise_name\x18\x03 \x01(\t\x12\x17\n\x0f\x65nterprise_hint\x18\x04 \x01(\t\x12(\n\x04kind\x18\x05 \x01(\x0e\x32\x1a.bihuan.inspection.v1.Kind\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\t\x12/\n\x08visitors\x18\x07 \x03(\x0b\x32\x1d.bihuan.inspection.v1.Visitor\x12-\n\tfrom_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07to_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05state\x18\x0b \x01(\x0e\x32\x1b.bihuan.inspection.v1.State\x12\x10\n\x08may_rate\x18\x0c \x01(\x08\x12\r\n\x05rated\x18\r \x01(\x08\x12\x1a\n\x12on_the_spot_reason\x18\x0e \x01(\t\x12\x0f\n\x07\x63onduct\x18\x0f \x01(\t\x12\x15\n\rexternal_code\x18\x10 \x01(\t\"\x17\n\x15GetSigningKeysRequest\"i\n\x0bSigningKeys\x12\x33\n\x04keys\x18\x01 \x03(\x0b\x32%.bihuan.inspection.v1.SigningKeys.Key\x1a%\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c*\xb8\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_GENUINE\x10\x01\x12\x10\n\x0cVERDICT_USED\x10\x02\x12\x11\n\rVERDICT_EARLY\x10\x03\x12\x13\n\x0fVERDICT_EXPIRED\x10\x04\x12\x13\n\x0fVERDICT_REVOKED\x10\x05\x12\x1c\n\x18VERDICT_OTHER_ENTERPRISE\x10\x06\x12\x12\n\x0eVERDICT_FORGED\x10\x07\x32\x8b\x03\n\x0b\x43odeService\x12z\n\nVerifyCode\x12\'.bihuan.inspection.v1.VerifyCodeRequest\x1a&.bihuan.inspection.v1.CodeVerification\"\x1b\x8a\x88\'\x17inspection.codes.verify\x12\x80\x01\n\x0eRateInspection\x12+.bihuan.inspection.v1.RateInspectionRequest\x1a&.bihuan.inspection.v1.CodeVerification\"\x19\x8a\x88\'\x15inspection.codes.rate\x12}\n\x0eGetSigningKeys\x12+.bihuan.inspection.v1.GetSigningKeysRequest\x1a!.bihuan.inspection.v1.SigningKeys\"\x1b\x8a\x88\'\x17inspection.codes.verifyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'bihuan/inspection/v1/code_service.proto\x12\x14\x62ihuan.inspection.v1\x1a%bihuan/inspection/v1/inspection.proto\x1a\x1f\x62ihuan/inspection/v1/plan.proto\x1a\x1d\x62ihuan/types/v1/options.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"j\n\x11VerifyCodeRequest\x12\x1b\n\x04\x63ode\x18\x01 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18<\x12\x1b\n\tsignature\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xc8\x01\x12\x1b\n\nenterprise\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x12\"\x8f\x01\n\x15RateInspectionRequest\x12 \n\nrequest_id\x18\x01 \x01(\tB\x0c\xe2\x41\x01\x02\xbaH\x05r\x03\xb0\x01\x01\x12\x1b\n\x04\x63ode\x18\x02 \x01(\tB\r\xe2\x41\x01\x02\xbaH\x06r\x04\x10\x01\x18<\x12\x1c\n\x05score\x18\x03 \x01(\x05\x42\r\xe2\x41\x01\x02\xbaH\x06\x1a\x04\x18\x05(\x01\x12\x19\n\x07\x63omment\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\xe8\x07\"w\n\x07Visitor\x12\x12\n\ndepartment\x18\x01 \x01(\t\x12\x32\n\ninspectors\x18\x02 \x03(\x0b\x32\x1e.bihuan.inspection.v1.Assigned\x12\r\n\x05items\x18\x03 \x03(\t\x12\x15\n\rvisit_of_year\x18\x04 \x01(\x05\"\x99\x04\n\x10\x43odeVerification\x12.\n\x07verdict\x18\x01 \x01(\x0e\x32\x1d.bihuan.inspection.v1.Verdict\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x17\n\x0f\x65nterprise_name\x18\x03 \x01(\t\x12\x17\n\x0f\x65nterprise_hint\x18\x04 \x01(\t\x12(\n\x04kind\x18\x05 \x01(\x0e\x32\x1a.bihuan.inspection.v1.Kind\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\t\x12/\n\x08visitors\x18\x07 \x03(\x0b\x32\x1d.bihuan.inspection.v1.Visitor\x12-\n\tfrom_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07to_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nstart_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05state\x18\x0b \x01(\x0e\x32\x1b.bihuan.inspection.v1.State\x12\x10\n\x08may_rate\x18\x0c \x01(\x08\x12\r\n\x05rated\x18\r \x01(\x08\x12\x1a\n\x12on_the_spot_reason\x18\x0e \x01(\t\x12\x0f\n\x07\x63onduct\x18\x0f \x01(\t\x12\x15\n\rexternal_code\x18\x10 \x01(\t\x12\x0e\n\x06notice\x18\x11 \x01(\t\"\x17\n\x15GetSigningKeysRequest\"i\n\x0bSigningKeys\x12\x33\n\x04keys\x18\x01 \x03(\x0b\x32%.bihuan.inspection.v1.SigningKeys.Key\x1a%\n\x03Key\x12\n\n\x02id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c*\xb8\x01\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x13\n\x0fVERDICT_GENUINE\x10\x01\x12\x10\n\x0cVERDICT_USED\x10\x02\x12\x11\n\rVERDICT_EARLY\x10\x03\x12\x13\n\x0fVERDICT_EXPIRED\x10\x04\x12\x13\n\x0fVERDICT_REVOKED\x10\x05\x12\x1c\n\x18VERDICT_OTHER_ENTERPRISE\x10\x06\x12\x12\n\x0eVERDICT_FORGED\x10\x07\x32\x8b\x03\n\x0b\x43odeService\x12z\n\nVerifyCode\x12\'.bihuan.inspection.v1.VerifyCodeRequest\x1a&.bihuan.inspection.v1.CodeVerification\"\x1b\x8a\x88\'\x17inspection.codes.verify\x12\x80\x01\n\x0eRateInspection\x12+.bihuan.inspection.v1.RateInspectionRequest\x1a&.bihuan.inspection.v1.CodeVerification\"\x19\x8a\x88\'\x15inspection.codes.rate\x12}\n\x0eGetSigningKeys\x12+.bihuan.inspection.v1.GetSigningKeysRequest\x1a!.bihuan.inspection.v1.SigningKeys\"\x1b\x8a\x88\'\x17inspection.codes.verifyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -57,8 +57,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CODESERVICE'].methods_by_name['RateInspection']._serialized_options = b'\212\210\'\025inspection.codes.rate'
   _globals['_CODESERVICE'].methods_by_name['GetSigningKeys']._loaded_options = None
   _globals['_CODESERVICE'].methods_by_name['GetSigningKeys']._serialized_options = b'\212\210\'\027inspection.codes.verify'
-  _globals['_VERDICT']._serialized_start=1295
-  _globals['_VERDICT']._serialized_end=1479
+  _globals['_VERDICT']._serialized_start=1311
+  _globals['_VERDICT']._serialized_end=1495
   _globals['_VERIFYCODEREQUEST']._serialized_start=263
   _globals['_VERIFYCODEREQUEST']._serialized_end=369
   _globals['_RATEINSPECTIONREQUEST']._serialized_start=372
@@ -66,13 +66,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VISITOR']._serialized_start=517
   _globals['_VISITOR']._serialized_end=636
   _globals['_CODEVERIFICATION']._serialized_start=639
-  _globals['_CODEVERIFICATION']._serialized_end=1160
-  _globals['_GETSIGNINGKEYSREQUEST']._serialized_start=1162
-  _globals['_GETSIGNINGKEYSREQUEST']._serialized_end=1185
-  _globals['_SIGNINGKEYS']._serialized_start=1187
-  _globals['_SIGNINGKEYS']._serialized_end=1292
-  _globals['_SIGNINGKEYS_KEY']._serialized_start=1255
-  _globals['_SIGNINGKEYS_KEY']._serialized_end=1292
-  _globals['_CODESERVICE']._serialized_start=1482
-  _globals['_CODESERVICE']._serialized_end=1877
+  _globals['_CODEVERIFICATION']._serialized_end=1176
+  _globals['_GETSIGNINGKEYSREQUEST']._serialized_start=1178
+  _globals['_GETSIGNINGKEYSREQUEST']._serialized_end=1201
+  _globals['_SIGNINGKEYS']._serialized_start=1203
+  _globals['_SIGNINGKEYS']._serialized_end=1308
+  _globals['_SIGNINGKEYS_KEY']._serialized_start=1271
+  _globals['_SIGNINGKEYS_KEY']._serialized_end=1308
+  _globals['_CODESERVICE']._serialized_start=1498
+  _globals['_CODESERVICE']._serialized_end=1893
 # @@protoc_insertion_point(module_scope)

@@ -192,6 +192,7 @@ class CodeVerification(_message.Message):
     ON_THE_SPOT_REASON_FIELD_NUMBER: _builtins.int
     CONDUCT_FIELD_NUMBER: _builtins.int
     EXTERNAL_CODE_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     verdict: Global___Verdict.ValueType
     """What it is worth."""
     code: _builtins.str
@@ -216,6 +217,10 @@ class CodeVerification(_message.Message):
     """What inspectors must not do (五个严禁)."""
     external_code: _builtins.str
     """Number of the same inspection on another platform."""
+    notice: _builtins.str
+    """The notice of the inspection as plain text, to be printed or read (行政检查通知书): also the legal basis of each
+    item, and the right to recusal.
+    """
     @_builtins.property
     def visitors(self) -> _containers.RepeatedCompositeFieldContainer[Global___Visitor]:
         """Who may come, by department."""
@@ -251,10 +256,11 @@ class CodeVerification(_message.Message):
         on_the_spot_reason: _builtins.str = ...,
         conduct: _builtins.str = ...,
         external_code: _builtins.str = ...,
+        notice: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from_time", b"from_time", "start_time", b"start_time", "to_time", b"to_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "code", b"code", "conduct", b"conduct", "enterprise_hint", b"enterprise_hint", "enterprise_name", b"enterprise_name", "external_code", b"external_code", "from_time", b"from_time", "kind", b"kind", "may_rate", b"may_rate", "on_the_spot_reason", b"on_the_spot_reason", "rated", b"rated", "start_time", b"start_time", "state", b"state", "to_time", b"to_time", "verdict", b"verdict", "visitors", b"visitors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "code", b"code", "conduct", b"conduct", "enterprise_hint", b"enterprise_hint", "enterprise_name", b"enterprise_name", "external_code", b"external_code", "from_time", b"from_time", "kind", b"kind", "may_rate", b"may_rate", "notice", b"notice", "on_the_spot_reason", b"on_the_spot_reason", "rated", b"rated", "start_time", b"start_time", "state", b"state", "to_time", b"to_time", "verdict", b"verdict", "visitors", b"visitors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
