@@ -13,6 +13,7 @@ from eventstore.events import (
     Filter,
     Metadata,
     NewEvent,
+    NewStream,
     Page,
     RecordedEvent,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "ForeignStream",
     "Metadata",
     "NewEvent",
+    "NewStream",
     "Page",
     "PositionBeyondHead",
     "RecordedEvent",

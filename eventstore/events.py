@@ -38,6 +38,19 @@ class Metadata(NamedTuple):
     traceparent: str = ""
 
 
+class NewStream(NamedTuple):
+    """A stream that begins with these events."""
+
+    stream: str
+    events: Sequence[NewEvent]
+    metadata: Metadata
+
+    @property
+    def expected(self) -> int:
+        """The version before them."""
+        return 0
+
+
 class RecordedEvent(NamedTuple):
     """A fact in the log. `recorded_at` is UTC; `position` is None when loaded from its stream.
 

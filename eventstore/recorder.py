@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -20,6 +20,19 @@ VERSION = "SELECT version FROM eventstore.stream WHERE stream = $1"
 # One batch commits while the next is made; a third would only make both smaller.
 BATCHES_AT_ONCE = 2
 MOST_IN_A_BATCH = 100
+
+
+class Appending(Protocol):
+    """Events to append to a stream at the expected version."""
+
+    @property
+    def stream(self) -> str: ...
+    @property
+    def expected(self) -> int: ...
+    @property
+    def events(self) -> Sequence[NewEvent]: ...
+    @property
+    def metadata(self) -> Metadata: ...
 
 
 class _Append(NamedTuple):
@@ -87,7 +100,7 @@ class Recorder:
 async def _append(connection: Any, batch: Sequence[_Append], *, deal: bool) -> bool:
     """Whether their positions are dealt already, as is tried if `deal`."""
     try:
-        versions, dealt = await connection.fetchrow(APPEND_EACH, deal, *_columns(batch))
+        versions, dealt = await connection.fetchrow(APPEND_EACH, deal, *columns(batch))
     except Exception:
         if len(batch) == 1:
             raise
@@ -109,7 +122,8 @@ async def _append(connection: Any, batch: Sequence[_Append], *, deal: bool) -> b
     return dealt is True
 
 
-def _columns(batch: Sequence[_Append]) -> tuple[list[Any], ...]:
+def columns(batch: Sequence[Appending]) -> tuple[list[Any], ...]:
+    """The arguments of the database's append_each."""
     events = [event for append in batch for event in append.events]
     return (
         [append.stream for append in batch],

@@ -17,14 +17,16 @@ from eventstore.events import (
     Filter,
     Metadata,
     NewEvent,
+    NewStream,
     Page,
     RecordedEvent,
     refuse_large,
 )
 from eventstore.feed import COLUMNS, advance, read_page, read_tail, recorded, streams_of
-from eventstore.recorder import VERSION, Recorder
+from eventstore.recorder import VERSION, Recorder, columns
 from eventstore.wakeup import Wakeup
 
+APPEND_NEW = "SELECT eventstore.append_each($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
 APPEND = "SELECT eventstore.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 # The head by subqueries: so the partitions that cannot hold the stream are not looked at.
 LOAD = (
@@ -93,6 +95,17 @@ class EventStore:
             actual = await connection.fetchval(VERSION, stream) or 0
             raise WrongExpectedVersion(stream, expected_version, actual)
         return int(version)
+
+    async def append_new(self, conn: AsyncConnection, streams: Sequence[NewStream]) -> list[bool]:
+        """Append the first events of many streams in one round trip; of each whether it was new. To one that
+        was not, nothing is appended. Raises as `append`.
+        """
+        refuse_large([event for stream in streams for event in stream.events])
+        try:
+            versions = await (await begun(conn)).fetchval(APPEND_NEW, *columns(streams))
+        except asyncpg.PostgresError as error:
+            refused(error, error)
+        return [version is not None for version in versions]
 
     async def record(
         self, stream: str, expected_version: int, events: Sequence[NewEvent], metadata: Metadata

@@ -7,6 +7,7 @@ from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from bihuan.inspection.v1 import inspection_service_pb2_grpc
 from services.inspection.inspections.desk import InspectionDesk
+from services.inspection.inspections.distribution import distribute
 from services.masks import masked
 
 Context: TypeAlias = Any
@@ -40,7 +41,8 @@ class InspectionService(inspection_service_pb2_grpc.InspectionServiceServicer):
     async def DistributeTasks(
         self, request: rpc_pb.DistributeTasksRequest, context: Context
     ) -> AsyncIterator[rpc_pb.DistributeTasksResponse]:
-        yield rpc_pb.DistributeTasksResponse()
+        async for answer in distribute(self._desk, request):
+            yield answer
 
     async def GetInspection(
         self, request: rpc_pb.GetInspectionRequest, context: Context

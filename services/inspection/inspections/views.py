@@ -51,16 +51,18 @@ TABLES = (INSPECTION, INSPECTION_DEPARTMENT, CODE, counting.COUNTED_VISIT)
 
 
 async def project(conn: AsyncConnection, inspection: pb.Inspection) -> None:
-    """Write what queries need of `inspection`."""
-    await project_all(conn, [inspection])
+    """Write what queries need of `inspection`, and its claims on tasks."""
+    await write(conn, [inspection])
+    if any(participant.tasks for participant in inspection.participants):
+        await hold(conn, held(inspection), inspection.name)
 
 
-async def project_all(conn: AsyncConnection, inspections: Sequence[pb.Inspection]) -> None:
-    """As `project`, of many at once, each named once."""
-    columns = {column.name for column in INSPECTION.columns} - {"id"}
+async def write(conn: AsyncConnection, inspections: Sequence[pb.Inspection]) -> None:
+    """As `project`, of many at once, each named once, without claims on tasks."""
+    names = {column.name for column in INSPECTION.columns} - {"id"}
     rows = insert(INSPECTION)
     upsert = rows.on_conflict_do_update(
-        index_elements=["id"], set_={name: rows.excluded[name] for name in columns}
+        index_elements=["id"], set_={name: rows.excluded[name] for name in names}
     )
     await conn.execute(upsert, [_row(each) for each in inspections])
     departments = [
@@ -79,6 +81,20 @@ async def project_all(conn: AsyncConnection, inspections: Sequence[pb.Inspection
     for each in inspections:
         if each.codes:
             await counting.keep(conn, each)
+
+
+def held(inspection: pb.Inspection) -> list[str]:
+    """The tasks that it has taken: those of whoever does not take part are open again, and all of them once
+    it is cancelled. What data answered is done.
+    """
+    if inspection.standing.state == pb.STATE_CANCELLED:
+        return []
+    return [
+        task
+        for each in inspection.participants
+        if each.answer in (pb.ANSWER_PENDING, pb.ANSWER_ACCEPTED)
+        for task in each.tasks
+    ]
 
 
 async def get(conn: AsyncConnection, name: str) -> pb.Inspection | None:
