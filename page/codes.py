@@ -1,6 +1,7 @@
 """What people type for a code and a credit code, as the services take it. Pure."""
 
 import re
+from unicodedata import normalize
 from urllib.parse import parse_qs, urlsplit
 
 MOST_CHARACTERS = 60
@@ -10,7 +11,7 @@ WEIGHTS = (1, 3, 9, 27, 19, 26, 16, 17, 20, 29, 25, 13, 8, 24, 10, 30, 28)
 
 def code(text: str) -> tuple[str, str]:
     """Id and signature of what was typed or pasted, be it the whole link of a QR; empty if there are none."""
-    signature = ""
+    signature, text = "", normalize("NFKC", text)
     if "/c/" in text:
         link = urlsplit(text.strip())
         signature = parse_qs(link.query).get("s", [""])[0]
@@ -27,7 +28,7 @@ def credit_code(text: str) -> str:
     """The unified social credit code that was typed. ValueError if it cannot be one (GB 32100): whoever
     mistypes its own must not be told that the code is meant for somebody else.
     """
-    typed = re.sub(r"[\s-]", "", text.upper())
+    typed = re.sub(r"[\s-]", "", normalize("NFKC", text).upper())
     if len(typed) != 18 or any(each not in ALPHABET for each in typed):
         raise ValueError("not 18 characters of a credit code")
     values = [ALPHABET.index(each) for each in typed]

@@ -30,10 +30,11 @@ class ServicesAway(Exception):
 
 
 class Refused(Exception):
-    """The services will not do it; `reason` is stable."""
+    """The services will not do it; code and reason are stable."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
+        self.code = code
         self.reason = reason
 
 
@@ -72,7 +73,9 @@ class Services:
             found: code_service_pb2.CodeVerification = await _called(
                 self._codes.VerifyCode, request
             )
-        except Refused:
+        except Refused as error:
+            if error.code != Code.INVALID_ARGUMENT:
+                raise ServicesAway(error.reason) from error
             # What cannot be a code is not told from what was never issued.
             return code_service_pb2.CodeVerification(verdict=code_service_pb2.VERDICT_FORGED)
         return found
@@ -120,5 +123,5 @@ async def _called(method: Any, request: Any) -> Any:
         refusal = status_of(error)
         mistaken = {Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.FAILED_PRECONDITION}
         if refusal.code in {*mistaken, Code.ALREADY_EXISTS, Code.ABORTED}:
-            raise Refused(refusal.reason) from error
+            raise Refused(refusal.code, refusal.reason) from error
         raise ServicesAway(refusal.reason) from error

@@ -8,8 +8,12 @@ from sqlalchemy import Table
 from services.aggregate import Aggregate
 from services.inspection.roster import service as roster
 from services.inspection.roster import views as roster_views
+from services.inspection.statistics import tally
 from services.inspection.targets import service as targets
 from services.inspection.targets import views as target_views
+from services.inspection.visits import numbers as visit_numbers
+from services.inspection.visits import service as visits
+from services.inspection.visits import views as visit_views
 from services.notification import service as notification
 from services.notification import views as notification_views
 from services.penalty import numbers as penalty_numbers
@@ -29,8 +33,26 @@ class Projection:
 
 PROJECTIONS = {
     "inspection": Projection(
-        (roster.DEPARTMENT, roster.INSPECTOR, targets.TARGET),
-        (roster_views.DEPARTMENT, roster_views.INSPECTOR, target_views.TARGET),
+        (
+            roster.DEPARTMENT,
+            roster.INSPECTOR,
+            targets.TARGET,
+            plans.PLAN,
+            inspections.INSPECTION,
+            visits.VISIT,
+        ),
+        (
+            roster_views.DEPARTMENT,
+            roster_views.INSPECTOR,
+            target_views.TARGET,
+            plan_views.PLAN,
+            plan_views.TASK,
+            plan_views.TASK_CLAIM,
+            *inspection_views.TABLES,
+            tally.TALLY,
+            visit_views.VISIT,
+            visit_numbers.VISIT_NUMBER,
+        ),
     ),
     "notification": Projection((notification.NOTICE,), (notification_views.NOTICE,)),
     "penalty": Projection((penalty.CASE,), (penalty_views.CASE, penalty_numbers.DOCUMENT_NUMBER)),

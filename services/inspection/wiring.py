@@ -1,6 +1,21 @@
 """The services of inspection, as one list for services/app.py."""
 
-from bihuan.inspection.v1 import inspection_service_pb2, inspection_service_pb2_grpc
+from bihuan.inspection.v1 import (
+    code_service_pb2,
+    code_service_pb2_grpc,
+    inspection_service_pb2,
+    inspection_service_pb2_grpc,
+    plan_service_pb2,
+    plan_service_pb2_grpc,
+    roster_service_pb2,
+    roster_service_pb2_grpc,
+    statistics_service_pb2,
+    statistics_service_pb2_grpc,
+    target_service_pb2,
+    target_service_pb2_grpc,
+    visit_service_pb2,
+    visit_service_pb2_grpc,
+)
 from eventstore import EventStore
 from rpc.server import Service
 from rules import Clock
@@ -8,6 +23,12 @@ from services.calendar.shelf import CalendarShelf
 from services.evidence.files import EvidenceFiles
 from services.inspection.inspections.desk import InspectionDesk
 from services.inspection.inspections.service import InspectionService
+from services.inspection.inspections.signing import CodeKeys
+from services.inspection.plans.service import PlanService
+from services.inspection.roster.service import RosterService
+from services.inspection.statistics.service import StatisticsService
+from services.inspection.targets.service import TargetService
+from services.inspection.visits.service import VisitService
 
 
 def services(
@@ -20,5 +41,20 @@ def services(
             InspectionService(desk),
             inspection_service_pb2_grpc.add_InspectionServiceServicer_to_server,
             inspection_service_pb2.DESCRIPTOR.services_by_name["InspectionService"],
+        ),
+        Service(
+            CodeService(desk),
+            code_service_pb2_grpc.add_CodeServiceServicer_to_server,
+            code_service_pb2.DESCRIPTOR.services_by_name["CodeService"],
+        ),
+        Service(
+            VisitService(store, clock),
+            visit_service_pb2_grpc.add_VisitServiceServicer_to_server,
+            visit_service_pb2.DESCRIPTOR.services_by_name["VisitService"],
+        ),
+        Service(
+            StatisticsService(store, shelf, clock),
+            statistics_service_pb2_grpc.add_StatisticsServiceServicer_to_server,
+            statistics_service_pb2.DESCRIPTOR.services_by_name["StatisticsService"],
         ),
     ]

@@ -215,7 +215,7 @@ async def test_danger_stays_on_the_list_until_an_inspection_on_a_clue_is_opened(
         inspection.MergeFrom(inspection_pb2.Inspection(**fields))
         inspection.open_time.FromDatetime(datetime(2026, 9, 7, hour, tzinfo=UTC))
         async with store.engine.begin() as conn:
-            await tally.project(conn, inspection)
+            await tally.write(conn, [inspection])
 
     cancelled = inspection_pb2.Standing(state=inspection_pb2.STATE_CANCELLED)
     await opened(0)  # before the visit
@@ -243,7 +243,7 @@ async def test_an_inspection_by_the_same_department_takes_up_the_days_of_its_cod
     inspection.codes[0].from_time.FromDatetime(datetime(2026, 9, 7, 16, tzinfo=UTC))  # the 8th
     inspection.codes[0].to_time.FromDatetime(datetime(2026, 9, 9, 16, tzinfo=UTC))  # the 9th, whole
     async with store.engine.begin() as conn:
-        await tally.project(conn, inspection)
+        await tally.write(conn, [inspection])
         days = [
             day
             for day in (MONDAY + n * DAY for n in range(5))
@@ -258,9 +258,11 @@ async def test_visits_that_took_place_are_numbered_without_gaps_and_the_numbers_
     store: EventStore,
 ) -> None:
     async def made(year: int = 2026, department: str = BUREAU) -> int:
-        event = ev.VisitMade(department=department, target=ENTERPRISE, year=year)
+        visit = pb.Visit(department=department, target=ENTERPRISE)
+        visit.date.year = year
+        event = ev.VisitMade(year=year)
         async with store.engine.begin() as conn:
-            await numbers.stamp(conn, [event])
+            await numbers.stamp(conn, visit, [event])
         return event.visit_of_year
 
     assert [await made() for _ in range(3)] == [1, 2, 3]

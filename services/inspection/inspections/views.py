@@ -16,6 +16,8 @@ from services import paging
 from services.inspection.inspections import counting
 from services.inspection.inspections.proceeding import going
 from services.inspection.inspections.sight import knows
+from services.inspection.plans.views import hold
+from services.inspection.statistics import tally
 
 METADATA = sa.MetaData(schema="inspection")
 INSPECTION = sa.Table(
@@ -65,6 +67,7 @@ async def write(conn: AsyncConnection, inspections: Sequence[pb.Inspection]) -> 
         index_elements=["id"], set_={name: rows.excluded[name] for name in names}
     )
     await conn.execute(upsert, [_row(each) for each in inspections])
+    await tally.write(conn, inspections)
     departments = [
         {"inspection": id_of(each.name), "department": participant.department}
         for each in inspections

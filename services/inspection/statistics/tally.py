@@ -4,6 +4,7 @@ A year's figures are then sums over narrow rows, whatever an inspection holds be
 the inspection alone, so that the table can be made again from the log.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import plan_pb2
 from rules import as_date, legal_date
+from services.inspection.inspections.proceeding import going
 
 TALLY = sa.Table(
     "tally",
@@ -48,11 +50,14 @@ TALLY = sa.Table(
 RESULT = "result-"
 
 
-async def project(conn: AsyncConnection, inspection: pb.Inspection) -> None:
-    """Write the row of `inspection`; for the `project` of its aggregate."""
-    written = row(inspection)
-    statement = insert(TALLY).values(written)
-    await conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_=written))
+async def write(conn: AsyncConnection, inspections: Sequence[pb.Inspection]) -> None:
+    """Write the rows of `inspections`, each named once; for the `project` of their aggregate."""
+    names = {column.name for column in TALLY.columns} - {"id"}
+    rows = insert(TALLY)
+    upsert = rows.on_conflict_do_update(
+        index_elements=["id"], set_={name: rows.excluded[name] for name in names}
+    )
+    await conn.execute(upsert, [row(each) for each in inspections])
 
 
 def row(inspection: pb.Inspection) -> dict[str, Any]:
@@ -60,7 +65,8 @@ def row(inspection: pb.Inspection) -> dict[str, Any]:
     enterprise, codes = inspection.enterprise, inspection.codes
     start = _day(inspection.start.device_time) if inspection.HasField("start") else None
     taking_part = [each for each in inspection.participants if each.answer == pb.ANSWER_ACCEPTED]
-    went = [each for each in taking_part if _goes(each)] if start else []
+    goes = going(inspection)
+    went = goes if start else []
     items = [item for each in taking_part for item in each.items]
     busy_from, busy_to = busy(inspection) or (None, None)
     return {
@@ -80,7 +86,7 @@ def row(inspection: pb.Inspection) -> dict[str, Any]:
         "capped": sum(each.capped_visit_of_year > 0 for each in went),
         "items": len(items),
         "off_site_items": sum(bool(item.answered_by) for item in items),
-        "off_site_visits": sum(not _goes(each) for each in taking_part),
+        "off_site_visits": len(taking_part) - len(goes),
         "findings": len(inspection.findings),
         "score": inspection.rating.score or None,
         "codes": len(codes),
@@ -102,7 +108,7 @@ def busy(inspection: pb.Inspection) -> tuple[date, date] | None:
     if not inspection.HasField("start"):
         return _day(first), until
     began = _day(inspection.start.device_time)
-    results = [each.result_time for each in inspection.participants if _goes(each)]
+    results = [each.result_time for each in going(inspection)]
     if all(result.ToNanoseconds() for result in results):
         until = max((_day(result) for result in results), default=began)
     return began, max(began, until)
@@ -130,13 +136,6 @@ def clue_since(
         TALLY.c.state != pb.STATE_CANCELLED,
     )
     return opened.exists()
-
-
-def _goes(participant: pb.Participant) -> bool:
-    """Whether the department has something left to look at: `Proceeding.going`, and who has no items yet."""
-    if participant.answer != pb.ANSWER_ACCEPTED:
-        return False
-    return not participant.items or any(not item.answered_by for item in participant.items)
 
 
 def _day(instant: Timestamp) -> date:

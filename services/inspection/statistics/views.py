@@ -102,11 +102,8 @@ async def _visits(
     An enterprise has more than `most` inspections on so many days in a row where the one `most` before
     another lies less than so many days before it.
     """
-    order = {"partition_by": T.enterprise, "order_by": T.start_date}
     met = [
-        (T.start_date - sa.func.lag(T.start_date, flag.most).over(**order) < flag.days).label(
-            f"f{n}"
-        )
+        (T.start_date - _earlier(flag.most) < flag.days).label(f"f{n}")
         for n, flag in enumerate(flags)
     ]
     each = sa.select(T.enterprise, *met).where(*began).subquery("each")
@@ -118,6 +115,12 @@ async def _visits(
     rows = (await conn.execute(query.group_by(of_one.c.times))).all()
     flagged = tuple(sum(row[2 + n] for row in rows) for n in range(len(flags)))
     return {row[0]: row[1] for row in rows}, flagged
+
+
+def _earlier(number: int) -> sa.ColumnElement[date]:
+    """When the inspection began that lies so many before this one of the same enterprise."""
+    began = sa.func.lag(T.start_date, number)
+    return began.over(partition_by=T.enterprise, order_by=T.start_date)
 
 
 async def _purposes(conn: AsyncConnection, scope: Scope) -> dict[int, int]:

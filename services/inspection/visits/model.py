@@ -13,7 +13,7 @@ from bihuan.inspection.v1 import visit_pb2 as pb
 from bihuan.inspection.v1 import visit_service_pb2 as rpc_pb
 from rpc.errors import StatusError, failed_precondition, invalid_argument
 from rules import as_date, legal_date
-from services.inspection.inspections.proceeding import whole_date
+from services.inspection.days import whole_date
 
 Event: TypeAlias = ev.VisitRegistered | ev.VisitMade | ev.VisitCancelled
 State: TypeAlias = pb.VisitState.ValueType
@@ -140,8 +140,6 @@ def _made(visiting: Visiting, command: rpc_pb.MakeVisitRequest) -> list[Event]:
         summary=command.summary,
         danger_seen=command.danger_seen,
         year=visit.date.year,
-        department=visit.department,
-        target=visit.target,
         actor=visiting.actor,
         occur_time=visiting.time,
     )

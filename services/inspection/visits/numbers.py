@@ -25,12 +25,14 @@ VISIT_NUMBER = sa.Table(
 KEY = ("department", "target", "year")
 
 
-async def stamp(conn: AsyncConnection, events: Sequence[Message]) -> Sequence[Message]:
+async def stamp(
+    conn: AsyncConnection, visit: pb.Visit, events: Sequence[Message]
+) -> Sequence[Message]:
     """The events, a visit that was made with its number; for the transaction that records them."""
     for event in events:
         if isinstance(event, ev.VisitMade) and not event.visit_of_year:
-            whose = {name: getattr(event, name) for name in KEY}
-            event.visit_of_year = await _write(conn, whose, 1, VISIT_NUMBER.c.last + 1)
+            last = VISIT_NUMBER.c.last
+            event.visit_of_year = await _write(conn, _whose(visit), 1, last + 1)
     return events
 
 
@@ -38,12 +40,16 @@ async def keep(conn: AsyncConnection, visit: pb.Visit) -> None:
     """Make the table say at least what `visit` says; as a rule it does, and nothing is written."""
     if not visit.visit_of_year:
         return
-    whose = {"department": visit.department, "target": visit.target, "year": visit.date.year}
+    whose = _whose(visit)
     of_whose = sa.and_(*(VISIT_NUMBER.c[name] == value for name, value in whose.items()))
     # Looked at first: an upsert would hold the row, which others need, even where it changes nothing.
     known = await conn.scalar(sa.select(VISIT_NUMBER.c.last).where(of_whose))
     if (known or 0) < (number := visit.visit_of_year):
         await _write(conn, whose, number, sa.func.greatest(VISIT_NUMBER.c.last, number))
+
+
+def _whose(visit: pb.Visit) -> dict[str, object]:
+    return {"department": visit.department, "target": visit.target, "year": visit.date.year}
 
 
 async def _write(

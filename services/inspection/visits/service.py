@@ -13,7 +13,7 @@ from rpc.identity import current_identity
 from rules import Clock
 from services import paging
 from services.aggregate import Aggregate, Commands
-from services.inspection.inspections.proceeding import whole_date
+from services.inspection.days import whole_date
 from services.inspection.roster import views as roster
 from services.inspection.roster.authority import require_own
 from services.inspection.statistics import tally

@@ -12,7 +12,7 @@ from bihuan.inspection.v1 import visit_pb2 as pb
 from bihuan.inspection.v1 import visit_service_pb2 as rpc_pb
 from rules import as_date
 from services import paging
-from services.inspection.inspections.proceeding import whole_date
+from services.inspection.days import whole_date
 from services.inspection.statistics import tally
 from services.inspection.visits import numbers
 

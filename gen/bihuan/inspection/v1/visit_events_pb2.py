@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'bihuan/inspection/v1/visit_events.proto\x12\x14\x62ihuan.inspection.v1\x1a bihuan/inspection/v1/visit.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xb8\x02\n\x0fVisitRegistered\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12.\n\x07purpose\x18\x04 \x01(\x0e\x32\x1d.bihuan.inspection.v1.Purpose\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x1f\n\x04\x64\x61te\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12\x10\n\x08visitors\x18\x07 \x01(\x05\x12\x11\n\trequested\x18\x08 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12.\n\noccur_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13target_display_name\x18\x0b \x01(\t\x12\x10\n\x08\x64istrict\x18\x0c \x01(\t\"\xb9\x01\n\tVisitMade\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x61nger_seen\x18\x02 \x01(\x08\x12\x15\n\rvisit_of_year\x18\x03 \x01(\x05\x12\x0c\n\x04year\x18\x04 \x01(\x05\x12\x12\n\ndepartment\x18\x05 \x01(\t\x12\x0e\n\x06target\x18\x06 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12.\n\noccur_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x0eVisitCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12.\n\noccur_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'bihuan/inspection/v1/visit_events.proto\x12\x14\x62ihuan.inspection.v1\x1a bihuan/inspection/v1/visit.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xb8\x02\n\x0fVisitRegistered\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12.\n\x07purpose\x18\x04 \x01(\x0e\x32\x1d.bihuan.inspection.v1.Purpose\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12\x1f\n\x04\x64\x61te\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12\x10\n\x08visitors\x18\x07 \x01(\x05\x12\x11\n\trequested\x18\x08 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\t \x01(\t\x12.\n\noccur_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13target_display_name\x18\x0b \x01(\t\x12\x10\n\x08\x64istrict\x18\x0c \x01(\t\"\x95\x01\n\tVisitMade\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x61nger_seen\x18\x02 \x01(\x08\x12\x15\n\rvisit_of_year\x18\x03 \x01(\x05\x12\x0c\n\x04year\x18\x04 \x01(\x05\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12.\n\noccur_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"_\n\x0eVisitCancelled\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12.\n\noccur_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VISITREGISTERED']._serialized_start=157
   _globals['_VISITREGISTERED']._serialized_end=469
   _globals['_VISITMADE']._serialized_start=472
-  _globals['_VISITMADE']._serialized_end=657
-  _globals['_VISITCANCELLED']._serialized_start=659
-  _globals['_VISITCANCELLED']._serialized_end=754
+  _globals['_VISITMADE']._serialized_end=621
+  _globals['_VISITCANCELLED']._serialized_start=623
+  _globals['_VISITCANCELLED']._serialized_end=718
 # @@protoc_insertion_point(module_scope)

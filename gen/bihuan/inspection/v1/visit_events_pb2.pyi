@@ -99,8 +99,6 @@ class VisitMade(_message.Message):
     DANGER_SEEN_FIELD_NUMBER: _builtins.int
     VISIT_OF_YEAR_FIELD_NUMBER: _builtins.int
     YEAR_FIELD_NUMBER: _builtins.int
-    DEPARTMENT_FIELD_NUMBER: _builtins.int
-    TARGET_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
     summary: _builtins.str
@@ -113,10 +111,6 @@ class VisitMade(_message.Message):
     """
     year: _builtins.int
     """The year counted, of the day of the visit."""
-    department: _builtins.str
-    """Resource name of the department, by which the number is counted."""
-    target: _builtins.str
-    """Resource name of the target, by which the number is counted."""
     actor: _builtins.str
     """Who acted: subject of the identity."""
     @_builtins.property
@@ -130,14 +124,12 @@ class VisitMade(_message.Message):
         danger_seen: _builtins.bool = ...,
         visit_of_year: _builtins.int = ...,
         year: _builtins.int = ...,
-        department: _builtins.str = ...,
-        target: _builtins.str = ...,
         actor: _builtins.str = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "danger_seen", b"danger_seen", "department", b"department", "occur_time", b"occur_time", "summary", b"summary", "target", b"target", "visit_of_year", b"visit_of_year", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "danger_seen", b"danger_seen", "occur_time", b"occur_time", "summary", b"summary", "visit_of_year", b"visit_of_year", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
