@@ -14,7 +14,15 @@ from bihuan.calendar.v1 import calendar_service_pb2_grpc
 from bihuan.evidence.v1 import evidence_service_pb2 as evidence_pb
 from bihuan.evidence.v1 import evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2_grpc
-from bihuan.inspection.v1 import roster_service_pb2_grpc, target_service_pb2_grpc
+from bihuan.inspection.v1 import (
+    code_service_pb2_grpc,
+    inspection_service_pb2_grpc,
+    plan_service_pb2_grpc,
+    roster_service_pb2_grpc,
+    statistics_service_pb2_grpc,
+    target_service_pb2_grpc,
+    visit_service_pb2_grpc,
+)
 from bihuan.notification.v1 import notice_pb2_grpc
 from bihuan.penalty.v1 import payment_service_pb2_grpc, penalty_case_service_pb2_grpc
 from bihuan.privacy.v1 import privacy_service_pb2_grpc
@@ -41,6 +49,8 @@ class Client:
         self.payments = payment_service_pb2_grpc.PaymentServiceStub(channel)
         self.roster = roster_service_pb2_grpc.RosterServiceStub(channel)
         self.targets = target_service_pb2_grpc.TargetServiceStub(channel)
+        self.visits = visit_service_pb2_grpc.VisitServiceStub(channel)
+        self.statistics = statistics_service_pb2_grpc.StatisticsServiceStub(channel)
         self.notices = notice_pb2_grpc.NotificationServiceStub(channel)
         self.evidence = evidence_service_pb2_grpc.EvidenceServiceStub(channel)
         self.calendars = calendar_service_pb2_grpc.CalendarServiceStub(channel)

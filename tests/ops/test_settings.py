@@ -25,6 +25,9 @@ from ops.settings import SettingsError, entries, load, masked
         ("DATABASE_URL", "postgresql://u@/db?port=x&password=hunter2", "with one port"),
         ("BIHUAN_HOME", "~nobody-we-know/x", "home directory"),
         ("BIHUAN_EVIDENCE_MIB", "0", "greater than or equal to 1"),
+        ("BIHUAN_PAGE_PROXIES", "10.0.0.0/8,proxy", "does not appear to be an IPv4 or IPv6"),
+        ("BIHUAN_PAGE_URL", "check.example.cn", "expected https://host"),
+        ("BIHUAN_PAGE_LOOKUPS", "0", "greater than or equal to 1"),
         ("BIHUAN_CLOCK", "fast", "clock 'fast' is not"),
     ],
 )
@@ -144,6 +147,24 @@ def test_a_worker_renews_its_token_before_it_expires(
     assert token() == first
     now = expires - tokens.RENEW_SECONDS
     assert token() != first
+
+
+def test_the_page_calls_as_nobody_but_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import jwt
+
+    from ops.tokens import page_token
+
+    monkeypatch.setenv("BIHUAN_HOME", str(tmp_path))
+    claims = jwt.decode(page_token(load())(), options={"verify_signature": False})
+    assert (claims["sub"], claims["roles"]) == ("page", ["scan_page"])
+    monkeypatch.setenv("BIHUAN_JWKS", "https://issuer/keys")
+    monkeypatch.setenv("BIHUAN_PAGE_TOKEN_FILE", str(tmp_path / "token"))
+    with pytest.raises(SettingsError, match="BIHUAN_PAGE_TOKEN_FILE"):
+        page_token(load())
+    (tmp_path / "token").write_text("given\n")
+    assert page_token(load())() == "given"
 
 
 def test_variables_that_are_not_ours_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

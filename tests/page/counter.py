@@ -86,6 +86,7 @@ class Codes(code_service_pb2_grpc.CodeServiceServicer):
             kind=plan_pb2.KIND_DAILY,
             basis=self.hostile or "扬州市生态环境局2026年度行政检查计划",
             conduct=CONDUCT,
+            notice="行政检查通知书\n有权申请检查人员回避。",
             visitors=[_visitor(*each) for each in DEPARTMENTS],
         )
         found.from_time.FromDatetime(self.midnight)
