@@ -20,10 +20,10 @@ import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from bihuan.inspection.v1 import code_service_pb2 as pb
 from page import addresses, charts, codes, languages
@@ -57,10 +57,10 @@ class PageOptions:
     clock: Clock = field(default_factory=Clock)
 
 
-def application(services: Services, options: PageOptions) -> Starlette:
+def application(services: Services, options: PageOptions) -> ASGIApp:
     """The page in front of `services`."""
     page = _Page(services, options)
-    return Starlette(
+    routed = Starlette(
         routes=[
             Route("/", page.home),
             Route("/c/{code}.svg", page.qr),
@@ -70,13 +70,15 @@ def application(services: Services, options: PageOptions) -> Starlette:
             Route("/style.css", page.style),
             Route("/healthz", page.healthz),
         ],
-        middleware=[Middleware(Headers)],
         exception_handlers={
             HTTPException: page.refused,
             ServicesAway: page.away,
             _TooMany: page.slow,
+            Exception: page.broken,
         },
     )
+    # Outermost, so that what goes wrong carries them, too.
+    return Headers(routed)
 
 
 class _TooMany(Exception):
@@ -209,6 +211,10 @@ class _Page:
     async def away(self, request: Request, error: Exception) -> Response:
         """The services cannot answer."""
         return self._told(request, "away", 503, {"Retry-After": str(RETRY_SECONDS)})
+
+    async def broken(self, request: Request, error: Exception) -> Response:
+        """A fault of our own: a code that could not be checked is not shown as valid, nor as forged."""
+        return self._told(request, "away", 500)
 
     async def slow(self, request: Request, error: Exception) -> Response:
         """Somebody asks too often."""
