@@ -1,7 +1,7 @@
 """Codes as an enterprise scans them: what each is worth, pure, and over real gRPC and a real PostgreSQL."""
 
 from collections.abc import AsyncIterator, Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,13 @@ from bihuan.inspection.v1 import code_service_pb2 as code_pb
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from bihuan.inspection.v1 import plan_pb2
-from bihuan.penalty.v1 import penalty_case_pb2, penalty_case_service_pb2
-from bihuan.rectification.v1 import problem_service_pb2
-from bihuan.types.v1.evidence_pb2 import Evidence
 from rules import Clock
 from services.inspection.inspections.signing import ALPHABET, CodeKeys, Validity, from_text, said
 from services.inspection.inspections.verification import normalised, verdict, verification
-from tests.bureau import Bureau, bureau, report
+from tests.bureau import Bureau, bureau
 from tests.services import on_site as req
-from tests.services import penalties, rosters, targets
-from tests.services.calls import refused, rid
+from tests.services.brigades import Brigade, begun
+from tests.services.calls import refused
 
 V = code_pb.Verdict
 MORNING, DAY, HOUR = req.MORNING, req.DAY, req.HOUR
@@ -239,245 +236,81 @@ async def open_bureau(database_url: str, tmp_path: Path) -> AsyncIterator[Bureau
         yield open_
 
 
-class Department:
-    """A department with two inspectors, and an enterprise on the register."""
-
-    def __init__(self, open_: Bureau) -> None:
-        self.open = open_
-        self.planner = open_.client("planner")
-        self.officers = [open_.client("officer", subject=f"officer-{n}") for n in (1, 2)]
-        self.head = open_.client("decider")
-        self.page = open_.client("scan_page")
-        self.inspection = pb.Inspection()
-
-    async def prepare(self) -> None:
-        await self.planner.roster.RegisterDepartment(rosters.department())
-        await self.planner.targets.RegisterTarget(targets.register(USCC))
-        self.inspectors = [
-            await self.planner.roster.RegisterInspector(rosters.inspector(f"officer-{n}"))
-            for n in (1, 2)
-        ]
-
-    async def do(self, request: Any, client: Any = None) -> pb.Inspection:
-        """Send a command on the inspection."""
-        request.request_id = rid()
-        if "name" in request.DESCRIPTOR.fields_by_name:
-            request.name = self.inspection.name
-        method = type(request).__name__.removesuffix("Request")
-        call = getattr((client or self.officers[0]).inspections, method)
-        self.inspection = await call(request)
-        return self.inspection
-
-    async def code(self, first: date = req.FIRST) -> pb.Code:
-        """A code on the spot, from that day on for three."""
-        await self.do(
-            rpc_pb.OpenInspectionRequest(
-                kind=plan_pb2.KIND_CASE,
-                enterprise=USCC,
-                from_date=rosters.day(req.FIRST),
-                to_date=rosters.day(req.FIRST + 20 * DAY),
-                clue=pb.Clue(source=pb.Clue.SOURCE_TIP_OFF, reference="12345", summary="异味"),
-                participants=[
-                    rpc_pb.OpenInspectionRequest.Draft(
-                        department=rosters.DEPARTMENT, items=["ecology.facilities"]
-                    )
-                ],
-            )
-        )
-        await self.do(
-            rpc_pb.AssignInspectorsRequest(
-                department=rosters.DEPARTMENT, inspectors=[each.name for each in self.inspectors]
-            )
-        )
-        issued = await self.do(
-            rpc_pb.IssueCodeRequest(
-                from_date=rosters.day(first),
-                to_date=rosters.day(first + 2 * DAY),
-                on_the_spot_reason="夜间正在排放",
-            )
-        )
-        return issued.codes[-1]
-
-    async def verify(self, code: str, **fields: str) -> code_pb.CodeVerification:
-        return await self.page.codes.VerifyCode(code_pb.VerifyCodeRequest(code=code, **fields))
-
-    async def rate(self, code: str, score: int = 5) -> Any:
-        return await self.page.codes.RateInspection(
-            code_pb.RateInspectionRequest(request_id=rid(), code=code, score=score)
-        )
-
-
 @pytest.fixture
-async def department(open_bureau: Bureau) -> Department:
-    found = Department(open_bureau)
+async def brigade(open_bureau: Bureau) -> Brigade:
+    found = Brigade(open_bureau)
     await found.prepare()
     return found
 
 
-async def test_the_page_tells_a_genuine_code_from_every_other(department: Department) -> None:
-    code = await department.code()
-    told = await department.verify(code.id, signature=code.signature, enterprise=USCC)
+async def test_the_page_tells_a_genuine_code_from_every_other(brigade: Brigade) -> None:
+    code = await brigade.code()
+    told = await brigade.verify(code.id, signature=code.signature, enterprise=USCC)
     assert told.verdict == code_pb.VERDICT_GENUINE
     assert (told.basis, told.on_the_spot_reason) == ("投诉举报", "夜间正在排放")
     assert [each.display_name for each in told.visitors[0].inspectors] == ["officer-1", "officer-2"]
     spelled = "-".join(code.id[n : n + 5].lower() for n in range(0, 26, 5))
-    assert (await department.verify(spelled)).verdict == code_pb.VERDICT_GENUINE
+    assert (await brigade.verify(spelled)).verdict == code_pb.VERDICT_GENUINE
     silent = {
         code_pb.VERDICT_FORGED: [
-            await department.verify(req.STRANGE_CODE),
-            await department.verify(code.id, signature="A" * 86),
-            await department.verify("not a code"),
+            await brigade.verify(req.STRANGE_CODE),
+            await brigade.verify(code.id, signature="A" * 86),
+            await brigade.verify("not a code"),
         ],
-        code_pb.VERDICT_OTHER_ENTERPRISE: [await department.verify(code.id, enterprise=req.OTHER)],
+        code_pb.VERDICT_OTHER_ENTERPRISE: [await brigade.verify(code.id, enterprise=req.OTHER)],
     }
     for expected, answers in silent.items():
         assert all(each == code_pb.CodeVerification(verdict=expected) for each in answers)
 
 
 async def test_early_expired_and_revoked_codes_are_shown_as_such(
-    department: Department, database_url: str, tmp_path: Path
+    brigade: Brigade, database_url: str, tmp_path: Path
 ) -> None:
-    early = await department.code(req.FIRST + 5 * DAY)
-    assert (await department.verify(early.id)).verdict == code_pb.VERDICT_EARLY
+    early = await brigade.code(req.FIRST + 5 * DAY)
+    assert (await brigade.verify(early.id)).verdict == code_pb.VERDICT_EARLY
     clock = str(Clock(MORNING + 9 * DAY, datetime.now(UTC)))
     async with bureau(database_url, tmp_path, clock) as later:
         page = later.client("scan_page")
         told = await page.codes.VerifyCode(code_pb.VerifyCodeRequest(code=early.id))
     assert told.verdict == code_pb.VERDICT_EXPIRED
-    await department.do(rpc_pb.RevokeCodeRequest(reason="改期"))
-    told = await department.verify(early.id)
+    await brigade.do(rpc_pb.RevokeCodeRequest(reason="改期"))
+    told = await brigade.verify(early.id)
     assert told.verdict == code_pb.VERDICT_REVOKED
     assert told.enterprise_name
 
 
 async def test_a_visit_is_rated_once_by_its_code_and_not_before_it_began(
-    department: Department,
+    brigade: Brigade,
 ) -> None:
-    code = await department.code()
-    refusals = [await refused(department.rate(each)) for each in (code.id, req.STRANGE_CODE)]
+    code = await brigade.code()
+    refusals = [await refused(brigade.rate(each)) for each in (code.id, req.STRANGE_CODE)]
     assert [(each.reason, each.message, each.metadata) for each in refusals] == [
         ("NOT_STARTED", "no visit began with this code", refusals[0].metadata)
     ] * 2
-    await department.do(_begin(code))
-    assert (await department.verify(code.id)).may_rate
-    told = await department.rate(code.id.lower(), 4)
+    await brigade.do(begun(code))
+    assert (await brigade.verify(code.id)).may_rate
+    told = await brigade.rate(code.id.lower(), 4)
     assert (told.verdict, told.rated, told.may_rate) == (code_pb.VERDICT_USED, True, False)
-    assert (await refused(department.rate(code.id))).reason == "ALREADY_RATED"
-    supervisor = department.open.client("supervisor")
+    assert (await refused(brigade.rate(code.id))).reason == "ALREADY_RATED"
+    supervisor = brigade.open.client("supervisor")
     seen = await supervisor.inspections.GetInspection(
-        rpc_pb.GetInspectionRequest(name=department.inspection.name)
+        rpc_pb.GetInspectionRequest(name=brigade.inspection.name)
     )
     assert seen.rating.score == 4
 
 
-async def test_the_keys_check_a_code_without_us(department: Department) -> None:
-    code = await department.code()
-    published = await department.page.codes.GetSigningKeys(code_pb.GetSigningKeysRequest())
+async def test_the_keys_check_a_code_without_us(brigade: Brigade) -> None:
+    code = await brigade.code()
+    published = await brigade.page.codes.GetSigningKeys(code_pb.GetSigningKeysRequest())
     key = next(each.public_key for each in published.keys if each.id == code.key)
     public = Ed25519PublicKey.from_public_bytes(key)
     public.verify(from_text(code.signature), code.statement.encode())
 
 
-async def test_nobody_but_the_page_looks_codes_up(department: Department) -> None:
+async def test_nobody_but_the_page_looks_codes_up(brigade: Brigade) -> None:
     error = await refused(
-        department.open.enterprise(USCC).codes.VerifyCode(
+        brigade.open.enterprise(USCC).codes.VerifyCode(
             code_pb.VerifyCodeRequest(code=req.STRANGE_CODE)
         )
     )
     assert error.code == code_pb2.PERMISSION_DENIED
-
-
-async def test_a_visit_from_its_code_to_a_problem_that_is_linked_both_ways(
-    department: Department,
-) -> None:
-    code = await department.code()
-    begin = _begin(code)
-    await department.do(begin)
-    again = await department.do(begin)
-    assert again.etag == department.inspection.etag
-    error = await refused(department.do(_begin(code, device="pad-2")))
-    assert (error.reason, error.metadata["device"]) == ("CODE_USED", "pad-1")
-    missing = Evidence(sha256="b" * 64, size_bytes=5, media_type="image/jpeg", title="现场照片")
-    entry = req.failed("1", "ecology.facilities", minutes=0, evidence=[missing])
-    noted = rpc_pb.RecordEntriesRequest(department=rosters.DEPARTMENT, entries=[entry])
-    assert (await refused(department.do(noted))).reason == "EVIDENCE_NOT_UPLOADED"
-    file = await department.officers[0].upload()
-    noted.entries[0].evidence[0].CopyFrom(file)
-    await department.do(noted)
-    assert department.inspection.findings[0].id == "1"
-    await department.do(
-        rpc_pb.RecordResultRequest(department=rosters.DEPARTMENT, conclusion="需整改")
-    )
-    await department.do(rpc_pb.ReportInspectionRequest())
-    # The head still has to review that it was begun on the spot.
-    approval = rpc_pb.ApproveInspectionRequest(scheme="夜间突击检查")
-    await department.do(approval, department.head)
-    assert department.inspection.standing.state == pb.STATE_REPORTED
-    origin = f"{department.inspection.name}/findings/1"
-    problem = await department.officers[0].problems.ReportProblem(report(origin=origin))
-    assert problem.origin == origin
-    wanted = problem_service_pb2.ListProblemsRequest(
-        filter=problem_service_pb2.ProblemFilter(origin=origin)
-    )
-    await department.officers[0].problems.ReportProblem(report())
-    listed = await department.officers[0].problems.ListProblems(wanted)
-    assert [each.name for each in listed.problems] == [problem.name]
-    await department.do(req.hand_over("1", problem.name))
-    assert department.inspection.standing.state == pb.STATE_CLOSED
-    assert department.inspection.findings[0].handed_over_to == problem.name
-
-
-async def test_the_review_that_comes_last_ends_the_inspection(department: Department) -> None:
-    code = await department.code()
-    await department.do(_begin(code))
-    entry = req.passed("1", "ecology.facilities", minutes=0)
-    await department.do(rpc_pb.RecordEntriesRequest(department=rosters.DEPARTMENT, entries=[entry]))
-    await department.do(
-        rpc_pb.RecordResultRequest(department=rosters.DEPARTMENT, conclusion="符合")
-    )
-    await department.do(rpc_pb.ReportInspectionRequest())
-    assert department.inspection.standing.state == pb.STATE_REPORTED
-    approval = rpc_pb.ApproveInspectionRequest(scheme="夜间突击检查")
-    await department.do(approval, department.head)
-    assert department.inspection.standing.state == pb.STATE_CLOSED
-
-
-ORIGINS = {
-    f"{req.NAME}/findings/3": True,
-    req.NAME: True,
-    "": True,
-    f"{req.NAME}/findings/0": False,
-    f"{req.NAME}/findings/": False,
-    "inspections/1": False,
-    req.PROBLEM: False,
-}
-
-
-async def test_a_problem_and_a_case_name_a_finding_or_nothing(open_bureau: Bureau) -> None:
-    officer = open_bureau.client("officer")
-    for origin, fits in ORIGINS.items():
-        case = penalties.of(penalties.clue(req.FIRST), "")
-        case.origin.CopyFrom(
-            penalty_case_pb2.Origin(kind=penalty_case_pb2.Origin.KIND_INSPECTION, resource=origin)
-        )
-        if fits:
-            made = await officer.penalties.RegisterClue(case)
-            assert made.origin.resource == origin
-            filter_ = penalty_case_service_pb2.CaseFilter(origin=origin)
-            request = penalty_case_service_pb2.ListCasesRequest(filter=filter_)
-            listed = await officer.penalties.ListCases(request)
-            assert made.name in [each.name for each in listed.cases]
-        else:
-            assert (await refused(officer.penalties.RegisterClue(case))).violations[0][
-                0
-            ] == "origin"
-        if origin == req.NAME or not fits:
-            error = await refused(officer.problems.ReportProblem(report(origin=origin)))
-            assert error.violations[0][0] == "origin"
-    complaint = report(origin=f"{req.NAME}/findings/3", source=2)
-    error = await refused(officer.problems.ReportProblem(complaint))
-    assert error.reason == "NOT_FROM_AN_INSPECTION"
-
-
-def _begin(code: pb.Code, device: str = "pad-1") -> rpc_pb.StartInspectionRequest:
-    return req.begin(code=code.id, device=device)

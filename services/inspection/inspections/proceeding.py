@@ -40,8 +40,8 @@ class Task:
 class Known:
     """What other rooms know that a decision needs; empty where it needs nothing of them.
 
-    departments, inspectors, tasks: by resource name, those that the command names and that exist; clean:
-    earlier inspections of the enterprise that are closed, newest first, each with its names and items.
+    departments, inspectors, tasks: by resource name, those that the command names and that exist; earlier:
+    inspections of the enterprise whose results are recorded, newest first.
     """
 
     target: target_pb2.Target | None = None

@@ -49,6 +49,8 @@ CODE = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("inspection", sa.Uuid),
 )
+# Every department that went has said what it found, whatever is still to follow from it.
+RECORDED = (pb.STATE_RECORDED, pb.STATE_REPORTED, pb.STATE_CLOSED)
 TABLES = (INSPECTION, INSPECTION_DEPARTMENT, CODE, counting.COUNTED_VISIT)
 
 
@@ -119,12 +121,12 @@ async def of_code(conn: AsyncConnection, code: str) -> pb.Inspection | None:
 
 
 async def earlier(conn: AsyncConnection, inspection: pb.Inspection) -> tuple[pb.Inspection, ...]:
-    """The last inspections of the same enterprise that are closed, newest first; at most 50."""
+    """The last inspections of the same enterprise whose results are recorded, newest first; at most 50."""
     query = (
         sa.select(INSPECTION.c.resource)
         .where(
             INSPECTION.c.enterprise == inspection.enterprise.uscc,
-            INSPECTION.c.state == pb.STATE_CLOSED,
+            INSPECTION.c.state.in_(RECORDED),
             INSPECTION.c.id != id_of(inspection.name),
         )
         .order_by(INSPECTION.c.open_time.desc(), INSPECTION.c.id.desc())
