@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 from uuid import NAMESPACE_URL, uuid5
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -29,6 +29,7 @@ from services.inspection.days import span
 from services.inspection.inspections import merging, views
 from services.inspection.inspections.decide import decide
 from services.inspection.inspections.desk import InspectionDesk
+from services.inspection.inspections.evolve import Event
 from services.inspection.inspections.merging import PlannedVisit, Visit
 from services.inspection.inspections.opening import kind_of
 from services.inspection.inspections.proceeding import Known, Task
@@ -39,6 +40,10 @@ from services.inspection.targets.views import targets
 AT_ONCE = 250  # inspections to a transaction
 TURN = 10  # inspections decided before other calls get their turn
 PAUSE_SECONDS = 0.1  # between two answers, at least
+
+
+Decided: TypeAlias = dict[str, list[Event]]
+"""What opens an inspection, by the inspection's name."""
 
 
 class Planned(NamedTuple):
@@ -94,12 +99,21 @@ async def distribute(
     if not request.validate_only:
         departments = await _departments(desk, planned)
         told = time.monotonic()
-        for first in range(0, len(visits), AT_ONCE):
-            part = visits[first : first + AT_ONCE]
-            await _open(desk, request, part, planned.tasks, departments, tally)
-            if time.monotonic() - told >= PAUSE_SECONDS:
-                yield tally.answer()
-                told = time.monotonic()
+        recording: asyncio.Task[None] | None = None
+        try:
+            for first in range(0, len(visits), AT_ONCE):
+                part = visits[first : first + AT_ONCE]
+                decided = await _decided(desk, request, part, planned.tasks, departments, tally)
+                # The next ones are decided while the database records these.
+                if recording:
+                    await recording
+                recording = asyncio.create_task(_record(desk, request, decided, tally))
+                if time.monotonic() - told >= PAUSE_SECONDS:
+                    yield tally.answer()
+                    told = time.monotonic()
+        finally:
+            if recording:
+                await recording
     yield tally.answer()
 
 
@@ -159,41 +173,35 @@ async def _departments(
     return {each.name: each for each in found if each is not None}
 
 
-async def _open(
+async def _decided(
     desk: InspectionDesk,
     request: rpc_pb.DistributeTasksRequest,
     visits: Sequence[Visit],
     tasks: Mapping[str, Task],
     departments: Mapping[str, roster_pb2.Department],
     tally: Tally,
-) -> None:
-    """Open these, all in one transaction."""
+) -> Decided:
+    """What opens these visits, by name; those that are refused are in the tally."""
     async with desk.store.engine.connect() as conn:
         register = await targets(conn, {visit.enterprise for visit in visits})
-    decided: dict[str, list[ev.InspectionOpened]] = {}
+    decided: Decided = {}
     for number, visit in enumerate(visits):
+        if number % TURN == 0:
+            await asyncio.sleep(0)
+        target = register.get(visit.enterprise)
         known = Known(
-            target=register.get(visit.enterprise),
+            target=target,
             departments=departments,
             tasks={each.name: tasks[each.name] for each in visit.tasks},
         )
         name = _name(request, visit)
+        district = target.district if target else ""
+        p = desk.proceeding(pb.Inspection(name=name), known, district)
         try:
-            decided[name] = _decided(desk, name, visit, known)
+            decided[name] = decide(p, _command(visit, known.tasks))
         except StatusError as error:
             tally.refuse(error.reason, error.message)
-        if number % TURN == 0:
-            await asyncio.sleep(0)
-    if decided:
-        await _record(desk, request, decided, tally)
-
-
-def _decided(
-    desk: InspectionDesk, name: str, visit: Visit, known: Known
-) -> list[ev.InspectionOpened]:
-    district = known.target.district if known.target else ""
-    p = desk.proceeding(pb.Inspection(name=name), known, district)
-    return decide(p, _command(visit, known.tasks))  # type: ignore[return-value]
+    return decided
 
 
 def _command(visit: Visit, tasks: Mapping[str, Task]) -> rpc_pb.OpenInspectionRequest:
@@ -220,9 +228,11 @@ def _command(visit: Visit, tasks: Mapping[str, Task]) -> rpc_pb.OpenInspectionRe
 async def _record(
     desk: InspectionDesk,
     request: rpc_pb.DistributeTasksRequest,
-    decided: dict[str, list[ev.InspectionOpened]],
+    decided: Decided,
     tally: Tally,
 ) -> None:
+    if not decided:
+        return
     async with desk.store.engine.begin() as conn:
         await _take(conn, decided, tally)
         made = await desk.commands.create_many(conn, request, decided)
@@ -235,9 +245,7 @@ async def _record(
     desk.store.announce()
 
 
-async def _take(
-    conn: AsyncConnection, decided: dict[str, list[ev.InspectionOpened]], tally: Tally
-) -> None:
+async def _take(conn: AsyncConnection, decided: Decided, tally: Tally) -> None:
     """Take the tasks; those whose tasks others took meanwhile are left out of `decided`."""
     claims = {task: name for name, events in decided.items() for task in _tasks(events)}
     gone = await plans.take_each(conn, claims)
@@ -246,8 +254,14 @@ async def _take(
         tally.refuse("TASK_NOT_OPEN", f"a task of {name} was taken meanwhile")
 
 
-def _tasks(events: Iterable[ev.InspectionOpened]) -> list[str]:
-    return [task for event in events for each in event.participants for task in each.tasks]
+def _tasks(events: Iterable[Event]) -> list[str]:
+    return [
+        task
+        for event in events
+        if isinstance(event, ev.InspectionOpened)
+        for each in event.participants
+        for task in each.tasks
+    ]
 
 
 def _name(request: rpc_pb.DistributeTasksRequest, visit: Visit) -> str:

@@ -31,18 +31,26 @@ class Span(NamedTuple):
     last: date
 
 
+class _Law(NamedTuple):
+    """What the law of the day says of items and days: looked up once, needed many times."""
+
+    items: Mapping[str, CheckItem]
+    merge_days: int
+
+
 def open_inspection(p: Proceeding, command: rpc_pb.OpenInspectionRequest) -> list[Event]:
     """The lead takes part from the start; the others are asked."""
     days = _days(p, command)
     _require_basis(command)
     target = _target(p, command)
-    participants = [_participant(p, target, draft, days) for draft in command.participants]
+    law = _Law(p.rules.items(p.today), p.rules.number("inspection.merge_days", p.today))
+    participants = [_participant(p, law, target, draft, days) for draft in command.participants]
     participants[0].lead, participants[0].answer = True, pb.ANSWER_ACCEPTED
     _require_kind(p, command)
     invited = participants[1:]
     if invited:
         state = pb.STATE_INVITING
-        opens = [p.open(pb.DUTY_ANSWER, each.department, p.today) for each in invited]
+        opens = p.open_each(pb.DUTY_ANSWER, [each.department for each in invited], p.today)
     else:
         state = pb.STATE_ARRANGED
         opens = [p.open(pb.DUTY_VISIT, participants[0].department, p.today, due=days.last)]
@@ -104,15 +112,15 @@ def _target(p: Proceeding, command: rpc_pb.OpenInspectionRequest) -> target_pb2.
 
 
 def _participant(
-    p: Proceeding, target: target_pb2.Target, draft: Draft, days: Span
+    p: Proceeding, law: _Law, target: target_pb2.Target, draft: Draft, days: Span
 ) -> pb.Participant:
     department = _department(p, draft.department)
-    tasks = [_task(p, target, draft, name, days) for name in draft.tasks]
+    tasks = [_task(p, law, target, draft, name, days) for name in draft.tasks]
+    _require_visits(p, target, tasks)
     wanted = dict.fromkeys(draft.items)
     for each in tasks:
         wanted.update(dict.fromkeys(each.task.items))
     statutory = {item for each in tasks if each.task.statutory for item in each.task.items}
-    listed = p.rules.items(p.today)
     return pb.Participant(
         department=department.name,
         display_name=department.display_name,
@@ -121,7 +129,7 @@ def _participant(
         items=[
             pb.Item(
                 id=item,
-                display_name=_item(p, listed, item, department, target).name,
+                display_name=_item(p, law, item, department, target).name,
                 statutory=item in statutory,
             )
             for item in wanted
@@ -141,7 +149,7 @@ def _department(p: Proceeding, name: str) -> roster_pb2.Department:
 
 
 def _task(
-    p: Proceeding, target: target_pb2.Target, draft: Draft, name: str, days: Span
+    p: Proceeding, law: _Law, target: target_pb2.Target, draft: Draft, name: str, days: Span
 ) -> Task:
     """A task of the department on the enterprise, which may be carried out on those days."""
     found = p.known.tasks.get(name)
@@ -151,7 +159,7 @@ def _task(
     if whose != (draft.department, target.name):
         text = f"{name} is a task of {whose[0]} on {whose[1]}"
         raise p.refuse("TASK_OF_OTHERS", text, task=name)
-    window = allowed(planned(found), p.rules.number("inspection.merge_days", p.today), p.today)
+    window = allowed(planned(found), law.merge_days, p.today)
     late = as_date(found.task.to_date) < p.today
     if not late and not (window.first <= max(days.first, p.today) and days.last <= window.last):
         text = f"{name} may be carried out from {window.first} to {window.last}"
@@ -176,13 +184,13 @@ def planned(found: Task) -> PlannedVisit:
 
 def _item(
     p: Proceeding,
-    listed: Mapping[str, CheckItem],
+    law: _Law,
     item: str,
     department: roster_pb2.Department,
     target: target_pb2.Target,
 ) -> CheckItem:
     """The item of the published list, if the department may check it at the enterprise."""
-    found = listed.get(item)
+    found = law.items.get(item)
     if found is None:
         raise p.refuse("ITEM_NOT_PUBLISHED", f"{item} is on no published list here", item=item)
     if found.field != department.field:

@@ -106,13 +106,27 @@ class Proceeding:
         """The deadline that the duty's rule sets from `origin`, or on `due` where a day was set; a day that
         is not after the origin is taken as the day after it.
         """
-        word = pb.Duty.Name(duty).removeprefix("DUTY_").lower()
-        whose = department.removeprefix("departments/")
         if due is not None:
             due = max(due, origin + timedelta(days=1))
-        deadline_id = f"{word}-{whose}@{origin:%Y%m%d}"
+        deadline_id = _deadline_id(duty, department, origin)
         deadline = self.rules.deadline(LIMITS[duty], origin, deadline_id, due=due)
         return pb.OpenDeadline(duty=duty, department=department, deadline=deadline)
+
+    def open_each(
+        self, duty: pb.Duty.ValueType, departments: Iterable[str], origin: date
+    ) -> list[pb.OpenDeadline]:
+        """As `open`, for several departments that have the same limit: it is counted once."""
+        opened: list[pb.OpenDeadline] = []
+        for department in departments:
+            if not opened:
+                opened.append(self.open(duty, department, origin))
+                continue
+            same = pb.OpenDeadline()
+            same.CopyFrom(opened[0])
+            same.department = department
+            same.deadline.id = _deadline_id(duty, department, origin)
+            opened.append(same)
+        return opened
 
     def opened(self, duty: pb.Duty.ValueType, department: str = "") -> pb.OpenDeadline | None:
         """The open deadline of that duty, of that department if one is given."""
@@ -178,6 +192,11 @@ def whole_date(value: date_pb2.Date, name: str) -> date:
         raise invalid_argument(
             "INVALID_DATE", f"{name} is not a day: {error}", [(name, "must be a whole date")]
         ) from error
+
+
+def _deadline_id(duty: pb.Duty.ValueType, department: str, origin: date) -> str:
+    word = pb.Duty.Name(duty).removeprefix("DUTY_").lower()
+    return f"{word}-{department.removeprefix('departments/')}@{origin:%Y%m%d}"
 
 
 def _due(deadline: pb.OpenDeadline) -> tuple[int, int, str]:

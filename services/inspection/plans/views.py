@@ -223,10 +223,11 @@ async def take_each(conn: AsyncConnection, claims: Mapping[str, str]) -> set[str
     )
     left = set(await conn.scalars(published))
     names = [name for name in wanted if name in left]
-    pairs = sa.func.unnest(
+    arrays = sa.func.unnest(
         sa.literal(names, sa.ARRAY(sa.Text)),
         sa.literal([claims[name] for name in names], sa.ARRAY(sa.Text)),
-    ).table_valued("task", "inspection")
+    )
+    pairs = arrays.table_valued("task", "inspection").render_derived()
     statement = insert(TASK_CLAIM).from_select(["task", "inspection"], sa.select(pairs))
     taken = await conn.scalars(statement.on_conflict_do_nothing().returning(TASK_CLAIM.c.task))
     return set(claims) - set(taken)
