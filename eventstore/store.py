@@ -100,6 +100,8 @@ class EventStore:
         """Append the first events of many streams in one round trip; of each whether it was new. To one that
         was not, nothing is appended. Raises as `append`.
         """
+        if not streams:
+            return []
         refuse_large([event for stream in streams for event in stream.events])
         try:
             versions = await (await begun(conn)).fetchval(APPEND_NEW, *columns(streams))

@@ -63,6 +63,8 @@ async def project(conn: AsyncConnection, inspection: pb.Inspection) -> None:
 
 async def write(conn: AsyncConnection, inspections: Sequence[pb.Inspection]) -> None:
     """As `project`, of many at once, each named once, without claims on tasks."""
+    if not inspections:
+        return
     names = {column.name for column in INSPECTION.columns} - {"id"}
     rows = insert(INSPECTION)
     upsert = rows.on_conflict_do_update(
