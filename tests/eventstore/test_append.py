@@ -8,7 +8,14 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from eventstore import MAX_DATA_BYTES, EventStore, ForeignStream, NewEvent, WrongExpectedVersion
+from eventstore import (
+    MAX_DATA_BYTES,
+    EventStore,
+    ForeignStream,
+    NewEvent,
+    NewStream,
+    WrongExpectedVersion,
+)
 from tests.eventstore.conftest import METADATA, append, events, stream
 
 
@@ -53,6 +60,33 @@ async def test_a_wrong_expected_version_is_refused_and_names_the_actual(
         actual,
     )
     assert await payloads(store, name) == [b"a", b"b"]
+
+
+async def test_many_streams_begin_in_one_round_trip_and_one_that_is_there_is_left_out(
+    store: EventStore,
+) -> None:
+    known, *fresh = [stream() for _ in range(4)]
+    await append(store, known, 0, "a")
+    streams = [
+        NewStream(name, events("x", "y"), METADATA) for name in (fresh[0], known, *fresh[1:])
+    ]
+    async with store.engine.begin() as conn:
+        assert await store.append_new(conn, []) == []
+        assert await store.append_new(conn, streams) == [True, False, True, True]
+    assert await payloads(store, known) == [b"a"]
+    for name in fresh:
+        assert await payloads(store, name) == [b"x", b"y"]
+    positions = [event.position for event in (await store.read(0, 10)).events]
+    assert positions == list(range(1, 8))
+
+
+async def test_many_streams_begin_together_or_not_at_all(store: EventStore) -> None:
+    names = [stream(), "rectification.problem"]
+    streams = [NewStream(name, events("x"), METADATA) for name in names]
+    with pytest.raises(ValueError, match="is not named"):
+        async with store.engine.begin() as conn:
+            await store.append_new(conn, streams)
+    assert await payloads(store, names[0]) == []
 
 
 async def test_of_two_writers_in_open_transactions_one_wins(store: EventStore) -> None:
