@@ -56,9 +56,11 @@ class Resource(Protocol):
 State = TypeVar("State", bound=Resource)
 
 
-async def _as_decided(
-    _: AsyncConnection, state: Any, events: Sequence[Message]
-) -> Sequence[Message]:
+def _whole(state: Any) -> Any:
+    return state
+
+
+async def _as_decided(_: AsyncConnection, events: Sequence[Message]) -> Sequence[Message]:
     return events
 
 
@@ -69,7 +71,8 @@ class Aggregate(Generic[State]):
     category: stream category, for example "rectification.problem"; blank: the state before the first
     event, its name set; evolve: pure; events: all that it folds, newest versions only; project: writes
     what queries need of the state, and of nothing else, in the append's transaction; stamp: completes
-    events on the state with what only that transaction can give, for example serial numbers without gaps.
+    events with what only that transaction can give, for example serial numbers without gaps, or refuses;
+    answer: of the state what callers are answered with, now and when they repeat a request.
     """
 
     category: str
@@ -82,6 +85,7 @@ class Aggregate(Generic[State]):
     stamp: Callable[[AsyncConnection, State, Sequence[Message]], Awaitable[Sequence[Message]]] = (
         _as_decided
     )
+    answer: Callable[[State], State] = _whole
 
     def stream(self, name: str) -> str:
         """The stream of the resource `name`."""
@@ -195,11 +199,12 @@ class Commands(Generic[State]):
                 answer.ParseFromString(known)
                 return answer
             state = await self._do(conn, name, command, decide, must_exist)
+            answer = self._aggregate.answer(state)
             await self._store.answer(
-                conn, caller, request_id, state.SerializeToString(deterministic=True)
+                conn, caller, request_id, answer.SerializeToString(deterministic=True)
             )
         self._store.announce()
-        return state
+        return answer
 
     async def _claim(
         self, conn: AsyncConnection, caller: str, request_id: UUID, command: Message

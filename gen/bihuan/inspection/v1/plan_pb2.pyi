@@ -118,6 +118,34 @@ PLAN_STATE_WITHDRAWN: PlanState.ValueType  # 6
 """Withdrawn; ended (已撤销)."""
 Global___PlanState: _TypeAlias = PlanState  # noqa: Y015
 
+class _TaskState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
+    """Not stated."""
+    TASK_STATE_PLANNED: _TaskState.ValueType  # 1
+    """Its plan is not published, or was withdrawn (未公布)."""
+    TASK_STATE_OPEN: _TaskState.ValueType  # 2
+    """Published, and in no inspection (待分发)."""
+    TASK_STATE_TAKEN: _TaskState.ValueType  # 3
+    """In an inspection (已分发)."""
+
+class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
+    """What may become of a planned task."""
+
+TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
+"""Not stated."""
+TASK_STATE_PLANNED: TaskState.ValueType  # 1
+"""Its plan is not published, or was withdrawn (未公布)."""
+TASK_STATE_OPEN: TaskState.ValueType  # 2
+"""Published, and in no inspection (待分发)."""
+TASK_STATE_TAKEN: TaskState.ValueType  # 3
+"""In an inspection (已分发)."""
+Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
+
 @_typing.final
 class Task(_message.Message):
     """One visit that a department plans (检查任务)."""
@@ -132,6 +160,8 @@ class Task(_message.Message):
     STATUTORY_FIELD_NUMBER: _builtins.int
     ALONE_FIELD_NUMBER: _builtins.int
     DRAW_FIELD_NUMBER: _builtins.int
+    DISTRICT_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id within the plan, given by the department, for example "137"."""
     enterprise: _builtins.str
@@ -142,6 +172,10 @@ class Task(_message.Message):
     """Must be made alone, for example unannounced at night; never merged."""
     draw: _builtins.str
     """The draw that chose the enterprise, if one did: a resource name."""
+    district: _builtins.str
+    """Where the enterprise is by the register, GB/T 2260; given by the service."""
+    number: _builtins.int
+    """Tasks of a plan are numbered from 1 as they are put in; given by the service, and never given twice."""
     @_builtins.property
     def items(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Items of the published list that are checked (检查事项)."""
@@ -165,14 +199,60 @@ class Task(_message.Message):
         statutory: _builtins.bool = ...,
         alone: _builtins.bool = ...,
         draw: _builtins.str = ...,
+        district: _builtins.str = ...,
+        number: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["from_date", b"from_date", "to_date", b"to_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "draw", b"draw", "enterprise", b"enterprise", "from_date", b"from_date", "id", b"id", "items", b"items", "statutory", b"statutory", "to_date", b"to_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alone", b"alone", "district", b"district", "draw", b"draw", "enterprise", b"enterprise", "from_date", b"from_date", "id", b"id", "items", b"items", "number", b"number", "statutory", b"statutory", "to_date", b"to_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Task: _TypeAlias = Task  # noqa: Y015
+
+@_typing.final
+class PlannedTask(_message.Message):
+    """A task with the plan that it is of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DEPARTMENT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TASK_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    INSPECTION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Resource name, "plans/", the plan, "/tasks/" and the task's id."""
+    department: _builtins.str
+    """Resource name of the department."""
+    kind: Global___Kind.ValueType
+    """What kind of inspection it leads to."""
+    state: Global___TaskState.ValueType
+    """What became of it."""
+    inspection: _builtins.str
+    """Resource name of the inspection that it is in; empty while it is in none."""
+    @_builtins.property
+    def task(self) -> Global___Task:
+        """What is planned."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        department: _builtins.str = ...,
+        kind: Global___Kind.ValueType = ...,
+        task: Global___Task | None = ...,
+        state: Global___TaskState.ValueType = ...,
+        inspection: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "inspection", b"inspection", "kind", b"kind", "name", b"name", "state", b"state", "task", b"task"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlannedTask: _TypeAlias = PlannedTask  # noqa: Y015
 
 @_typing.final
 class Plan(_message.Message):
@@ -197,6 +277,10 @@ class Plan(_message.Message):
     OVERDUE_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    TASK_COUNT_FIELD_NUMBER: _builtins.int
+    LAST_TASK_NUMBER_FIELD_NUMBER: _builtins.int
+    DISTRICT_FIELD_NUMBER: _builtins.int
+    WITHDRAW_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "plans/" and a UUID."""
     etag: _builtins.str
@@ -223,9 +307,19 @@ class Plan(_message.Message):
     """Where it was published, a link or a gazette number."""
     overdue: _builtins.bool
     """That deadline was missed."""
+    task_count: _builtins.int
+    """How many tasks it has."""
+    last_task_number: _builtins.int
+    """How many were ever put in."""
+    district: _builtins.str
+    """Where the department inspects, GB/T 2260: the law of that place applies."""
+    withdraw_reason: _builtins.str
+    """Why it was withdrawn."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Task]:
-        """Every task, in the order they were put in."""
+        """Every task, in the order they were put in. No answer carries them, since there may be thousands: see
+        ListTasks and task_count.
+        """
 
     @_builtins.property
     def deadline(self) -> _deadline_pb2.Deadline:
@@ -259,10 +353,14 @@ class Plan(_message.Message):
         overdue: _builtins.bool = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        task_count: _builtins.int = ...,
+        last_task_number: _builtins.int = ...,
+        district: _builtins.str = ...,
+        withdraw_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline", b"deadline", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "create_time", b"create_time", "deadline", b"deadline", "department", b"department", "etag", b"etag", "kind", b"kind", "name", b"name", "opinion", b"opinion", "overdue", b"overdue", "publication", b"publication", "purpose", b"purpose", "state", b"state", "submitter", b"submitter", "tasks", b"tasks", "title", b"title", "update_time", b"update_time", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approver", b"approver", "create_time", b"create_time", "deadline", b"deadline", "department", b"department", "district", b"district", "etag", b"etag", "kind", b"kind", "last_task_number", b"last_task_number", "name", b"name", "opinion", b"opinion", "overdue", b"overdue", "publication", b"publication", "purpose", b"purpose", "state", b"state", "submitter", b"submitter", "task_count", b"task_count", "tasks", b"tasks", "title", b"title", "update_time", b"update_time", "withdraw_reason", b"withdraw_reason", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
