@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import Table
 
 from services.aggregate import Aggregate
+from services.inspection.plans import service as plans
+from services.inspection.plans import views as plan_views
 from services.inspection.roster import service as roster
 from services.inspection.roster import views as roster_views
 from services.inspection.statistics import tally
@@ -33,25 +35,13 @@ class Projection:
 
 PROJECTIONS = {
     "inspection": Projection(
-        (
-            roster.DEPARTMENT,
-            roster.INSPECTOR,
-            targets.TARGET,
-            plans.PLAN,
-            inspections.INSPECTION,
-            visits.VISIT,
-        ),
+        (roster.DEPARTMENT, roster.INSPECTOR, targets.TARGET, plans.PLAN),
         (
             roster_views.DEPARTMENT,
             roster_views.INSPECTOR,
             target_views.TARGET,
             plan_views.PLAN,
             plan_views.TASK,
-            plan_views.TASK_CLAIM,
-            *inspection_views.TABLES,
-            tally.TALLY,
-            visit_views.VISIT,
-            visit_numbers.VISIT_NUMBER,
         ),
     ),
     "notification": Projection((notification.NOTICE,), (notification_views.NOTICE,)),

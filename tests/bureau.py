@@ -15,13 +15,9 @@ from bihuan.evidence.v1 import evidence_service_pb2 as evidence_pb
 from bihuan.evidence.v1 import evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2_grpc
 from bihuan.inspection.v1 import (
-    code_service_pb2_grpc,
-    inspection_service_pb2_grpc,
     plan_service_pb2_grpc,
     roster_service_pb2_grpc,
-    statistics_service_pb2_grpc,
     target_service_pb2_grpc,
-    visit_service_pb2_grpc,
 )
 from bihuan.notification.v1 import notice_pb2_grpc
 from bihuan.penalty.v1 import payment_service_pb2_grpc, penalty_case_service_pb2_grpc
@@ -47,6 +43,7 @@ class Client:
         self.problems = problem_service_pb2_grpc.ProblemServiceStub(channel)
         self.penalties = penalty_case_service_pb2_grpc.PenaltyCaseServiceStub(channel)
         self.payments = payment_service_pb2_grpc.PaymentServiceStub(channel)
+        self.plans = plan_service_pb2_grpc.PlanServiceStub(channel)
         self.roster = roster_service_pb2_grpc.RosterServiceStub(channel)
         self.targets = target_service_pb2_grpc.TargetServiceStub(channel)
         self.visits = visit_service_pb2_grpc.VisitServiceStub(channel)

@@ -1,10 +1,6 @@
 """The services of inspection, as one list for services/app.py."""
 
 from bihuan.inspection.v1 import (
-    code_service_pb2,
-    code_service_pb2_grpc,
-    inspection_service_pb2,
-    inspection_service_pb2_grpc,
     plan_service_pb2,
     plan_service_pb2_grpc,
     roster_service_pb2,
@@ -21,9 +17,6 @@ from rpc.server import Service
 from rules import Clock
 from services.calendar.shelf import CalendarShelf
 from services.evidence.files import EvidenceFiles
-from services.inspection.inspections.desk import InspectionDesk
-from services.inspection.inspections.service import InspectionService
-from services.inspection.inspections.signing import CodeKeys
 from services.inspection.plans.service import PlanService
 from services.inspection.roster.service import RosterService
 from services.inspection.statistics.service import StatisticsService
@@ -56,5 +49,10 @@ def services(
             StatisticsService(store, shelf, clock),
             statistics_service_pb2_grpc.add_StatisticsServiceServicer_to_server,
             statistics_service_pb2.DESCRIPTOR.services_by_name["StatisticsService"],
+        ),
+        Service(
+            PlanService(store, shelf, clock),
+            plan_service_pb2_grpc.add_PlanServiceServicer_to_server,
+            plan_service_pb2.DESCRIPTOR.services_by_name["PlanService"],
         ),
     ]
