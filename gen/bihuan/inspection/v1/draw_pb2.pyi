@@ -177,8 +177,13 @@ class Lot(_message.Message):
 
     ENTERPRISE_FIELD_NUMBER: _builtins.int
     INSPECTORS_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
     enterprise: _builtins.str
     """Unified social credit code."""
+    missing: _builtins.int
+    """So many could not be drawn, because those left must keep away or have no capacity: the department names
+    them, before anybody goes.
+    """
     @_builtins.property
     def inspectors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Resource names of the inspectors, the first drawn first."""
@@ -188,10 +193,11 @@ class Lot(_message.Message):
         *,
         enterprise: _builtins.str = ...,
         inspectors: _abc.Iterable[_builtins.str] | None = ...,
+        missing: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enterprise", b"enterprise", "inspectors", b"inspectors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enterprise", b"enterprise", "inspectors", b"inspectors", "missing", b"missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -221,6 +227,11 @@ class Draw(_message.Message):
     TO_DATE_FIELD_NUMBER: _builtins.int
     COMMIT_TIME_FIELD_NUMBER: _builtins.int
     DRAW_TIME_FIELD_NUMBER: _builtins.int
+    INPUTS_DIGEST_FIELD_NUMBER: _builtins.int
+    COMMITTER_FIELD_NUMBER: _builtins.int
+    CANDIDATE_COUNT_FIELD_NUMBER: _builtins.int
+    VOID_REASON_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, "draws/" and a UUID."""
     etag: _builtins.str
@@ -238,7 +249,17 @@ class Draw(_message.Message):
     secret: _builtins.str
     """The secret, lower-case hexadecimal; empty until drawn."""
     seed: _builtins.str
-    """The seed, SHA-256 of the secret and the contributions, lower-case hexadecimal; empty until drawn."""
+    """The seed, SHA-256 of the secret, the digest of the inputs and the contributions, lower-case hexadecimal; empty
+    until drawn.
+    """
+    inputs_digest: _builtins.str
+    """SHA-256 of everything that is drawn from, lower-case hexadecimal, recorded with the commitment."""
+    committer: _builtins.str
+    """Who committed it: subject of the identity."""
+    candidate_count: _builtins.int
+    """How many candidates; for listings, which do not name them."""
+    void_reason: _builtins.str
+    """Why it is void."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
         """Every candidate, in the order of their codes."""
@@ -275,6 +296,10 @@ class Draw(_message.Message):
     def draw_time(self) -> _timestamp_pb2.Timestamp:
         """When drawn (UTC)."""
 
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When it last changed (UTC)."""
+
     def __init__(
         self,
         *,
@@ -296,10 +321,15 @@ class Draw(_message.Message):
         to_date: _date_pb2.Date | None = ...,
         commit_time: _timestamp_pb2.Timestamp | None = ...,
         draw_time: _timestamp_pb2.Timestamp | None = ...,
+        inputs_digest: _builtins.str = ...,
+        committer: _builtins.str = ...,
+        candidate_count: _builtins.int = ...,
+        void_reason: _builtins.str = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "draw_time", b"draw_time", "from_date", b"from_date", "to_date", b"to_date"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "draw_time", b"draw_time", "from_date", b"from_date", "to_date", b"to_date", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "commit_time", b"commit_time", "commitment", b"commitment", "contributions", b"contributions", "department", b"department", "draw_time", b"draw_time", "etag", b"etag", "from_date", b"from_date", "inspectors", b"inspectors", "inspectors_each", b"inspectors_each", "lots", b"lots", "name", b"name", "quotas", b"quotas", "secret", b"secret", "seed", b"seed", "state", b"state", "title", b"title", "to_date", b"to_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidate_count", b"candidate_count", "candidates", b"candidates", "commit_time", b"commit_time", "commitment", b"commitment", "committer", b"committer", "contributions", b"contributions", "department", b"department", "draw_time", b"draw_time", "etag", b"etag", "from_date", b"from_date", "inputs_digest", b"inputs_digest", "inspectors", b"inspectors", "inspectors_each", b"inspectors_each", "lots", b"lots", "name", b"name", "quotas", b"quotas", "secret", b"secret", "seed", b"seed", "state", b"state", "title", b"title", "to_date", b"to_date", "update_time", b"update_time", "void_reason", b"void_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

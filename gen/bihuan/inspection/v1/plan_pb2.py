@@ -30,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x62ihuan/inspection/v1/plan.proto\x12\x14\x62ihuan.inspection.v1\x1a\x1e\x62ihuan/types/v1/deadline.proto\x1a bihuan/types/v1/validation.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xc5\x02\n\x04Task\x12(\n\x02id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,36}$\x12\x1d\n\nenterprise\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x88\x88\'\x01\x12\x36\n\x05items\x18\x03 \x03(\tB\'\xbaH$\x92\x01!\x08\x01\x10\x32\"\x1br\x19\x32\x17^[a-z][a-z0-9_.]{0,79}$\x12,\n\tfrom_date\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12*\n\x07to_date\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x11\n\tstatutory\x18\x06 \x01(\x08\x12\r\n\x05\x61lone\x18\x07 \x01(\x08\x12\x15\n\x04\x64raw\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18<\x12\x19\n\x08\x64istrict\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18\x06\x12\x0e\n\x06number\x18\n \x01(\x05\"\xc7\x01\n\x0bPlannedTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.bihuan.inspection.v1.Kind\x12(\n\x04task\x18\x04 \x01(\x0b\x32\x1a.bihuan.inspection.v1.Task\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.bihuan.inspection.v1.TaskState\x12\x12\n\ninspection\x18\x06 \x01(\t\"\xe2\x04\n\x04Plan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\ndepartment\x18\x03 \x01(\t\x12,\n\x04kind\x18\x04 \x01(\x0e\x32\x1e.bihuan.inspection.v1.PlanKind\x12\x0c\n\x04year\x18\x05 \x01(\x05\x12\r\n\x05title\x18\x06 \x01(\t\x12\x0f\n\x07purpose\x18\x07 \x01(\t\x12.\n\x05state\x18\x08 \x01(\x0e\x32\x1f.bihuan.inspection.v1.PlanState\x12)\n\x05tasks\x18\t \x03(\x0b\x32\x1a.bihuan.inspection.v1.Task\x12\x11\n\tsubmitter\x18\n \x01(\t\x12\x10\n\x08\x61pprover\x18\x0b \x01(\t\x12\x0f\n\x07opinion\x18\x0c \x01(\t\x12\x13\n\x0bpublication\x18\r \x01(\t\x12+\n\x08\x64\x65\x61\x64line\x18\x0e \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\x12\x0f\n\x07overdue\x18\x0f \x01(\x08\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ntask_count\x18\x12 \x01(\x05\x12\x18\n\x10last_task_number\x18\x13 \x01(\x05\x12\x10\n\x08\x64istrict\x18\x14 \x01(\t\x12\x17\n\x0fwithdraw_reason\x18\x15 \x01(\t:/\xea\x41,\n\x0f\x62ihuan.dev/Plan\x12\x0cplans/{plan}*\x05plans2\x04plan*M\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_DAILY\x10\x01\x12\r\n\tKIND_CASE\x10\x02\x12\x10\n\x0cKIND_SPECIAL\x10\x03*o\n\x08PlanKind\x12\x19\n\x15PLAN_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10PLAN_KIND_YEARLY\x10\x01\x12\x1b\n\x17PLAN_KIND_SUPPLEMENTARY\x10\x02\x12\x15\n\x11PLAN_KIND_SPECIAL\x10\x03*\xbd\x01\n\tPlanState\x12\x1a\n\x16PLAN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10PLAN_STATE_DRAFT\x10\x01\x12\x18\n\x14PLAN_STATE_SUBMITTED\x10\x02\x12\x17\n\x13PLAN_STATE_RETURNED\x10\x03\x12\x17\n\x13PLAN_STATE_APPROVED\x10\x04\x12\x18\n\x14PLAN_STATE_PUBLISHED\x10\x05\x12\x18\n\x14PLAN_STATE_WITHDRAWN\x10\x06*j\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PLANNED\x10\x01\x12\x13\n\x0fTASK_STATE_OPEN\x10\x02\x12\x14\n\x10TASK_STATE_TAKEN\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x62ihuan/inspection/v1/plan.proto\x12\x14\x62ihuan.inspection.v1\x1a\x1e\x62ihuan/types/v1/deadline.proto\x1a bihuan/types/v1/validation.proto\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/api/resource.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"\xf9\x02\n\x04Task\x12(\n\x02id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,36}$\x12\x1d\n\nenterprise\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x88\x88\'\x01\x12\x36\n\x05items\x18\x03 \x03(\tB\'\xbaH$\x92\x01!\x08\x01\x10\x32\"\x1br\x19\x32\x17^[a-z][a-z0-9_.]{0,79}$\x12,\n\tfrom_date\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12*\n\x07to_date\x18\x05 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12\x11\n\tstatutory\x18\x06 \x01(\x08\x12\r\n\x05\x61lone\x18\x07 \x01(\x08\x12I\n\x04\x64raw\x18\x08 \x01(\tB;\xbaH8r624^(draws/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$\x12\x19\n\x08\x64istrict\x18\t \x01(\tB\x07\xbaH\x04r\x02\x18\x06\x12\x0e\n\x06number\x18\n \x01(\x05\"\xc7\x01\n\x0bPlannedTask\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.bihuan.inspection.v1.Kind\x12(\n\x04task\x18\x04 \x01(\x0b\x32\x1a.bihuan.inspection.v1.Task\x12.\n\x05state\x18\x05 \x01(\x0e\x32\x1f.bihuan.inspection.v1.TaskState\x12\x12\n\ninspection\x18\x06 \x01(\t\"\xe2\x04\n\x04Plan\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04\x65tag\x18\x02 \x01(\t\x12\x12\n\ndepartment\x18\x03 \x01(\t\x12,\n\x04kind\x18\x04 \x01(\x0e\x32\x1e.bihuan.inspection.v1.PlanKind\x12\x0c\n\x04year\x18\x05 \x01(\x05\x12\r\n\x05title\x18\x06 \x01(\t\x12\x0f\n\x07purpose\x18\x07 \x01(\t\x12.\n\x05state\x18\x08 \x01(\x0e\x32\x1f.bihuan.inspection.v1.PlanState\x12)\n\x05tasks\x18\t \x03(\x0b\x32\x1a.bihuan.inspection.v1.Task\x12\x11\n\tsubmitter\x18\n \x01(\t\x12\x10\n\x08\x61pprover\x18\x0b \x01(\t\x12\x0f\n\x07opinion\x18\x0c \x01(\t\x12\x13\n\x0bpublication\x18\r \x01(\t\x12+\n\x08\x64\x65\x61\x64line\x18\x0e \x01(\x0b\x32\x19.bihuan.types.v1.Deadline\x12\x0f\n\x07overdue\x18\x0f \x01(\x08\x12/\n\x0b\x63reate_time\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ntask_count\x18\x12 \x01(\x05\x12\x18\n\x10last_task_number\x18\x13 \x01(\x05\x12\x10\n\x08\x64istrict\x18\x14 \x01(\t\x12\x17\n\x0fwithdraw_reason\x18\x15 \x01(\t:/\xea\x41,\n\x0f\x62ihuan.dev/Plan\x12\x0cplans/{plan}*\x05plans2\x04plan*M\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0e\n\nKIND_DAILY\x10\x01\x12\r\n\tKIND_CASE\x10\x02\x12\x10\n\x0cKIND_SPECIAL\x10\x03*o\n\x08PlanKind\x12\x19\n\x15PLAN_KIND_UNSPECIFIED\x10\x00\x12\x14\n\x10PLAN_KIND_YEARLY\x10\x01\x12\x1b\n\x17PLAN_KIND_SUPPLEMENTARY\x10\x02\x12\x15\n\x11PLAN_KIND_SPECIAL\x10\x03*\xbd\x01\n\tPlanState\x12\x1a\n\x16PLAN_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10PLAN_STATE_DRAFT\x10\x01\x12\x18\n\x14PLAN_STATE_SUBMITTED\x10\x02\x12\x17\n\x13PLAN_STATE_RETURNED\x10\x03\x12\x17\n\x13PLAN_STATE_APPROVED\x10\x04\x12\x18\n\x14PLAN_STATE_PUBLISHED\x10\x05\x12\x18\n\x14PLAN_STATE_WITHDRAWN\x10\x06*j\n\tTaskState\x12\x1a\n\x16TASK_STATE_UNSPECIFIED\x10\x00\x12\x16\n\x12TASK_STATE_PLANNED\x10\x01\x12\x13\n\x0fTASK_STATE_OPEN\x10\x02\x12\x14\n\x10TASK_STATE_TAKEN\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,23 +48,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TASK'].fields_by_name['to_date']._loaded_options = None
   _globals['_TASK'].fields_by_name['to_date']._serialized_options = b'\272H\003\310\001\001'
   _globals['_TASK'].fields_by_name['draw']._loaded_options = None
-  _globals['_TASK'].fields_by_name['draw']._serialized_options = b'\272H\004r\002\030<'
+  _globals['_TASK'].fields_by_name['draw']._serialized_options = b'\272H8r624^(draws/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$'
   _globals['_TASK'].fields_by_name['district']._loaded_options = None
   _globals['_TASK'].fields_by_name['district']._serialized_options = b'\272H\004r\002\030\006'
   _globals['_PLAN']._loaded_options = None
   _globals['_PLAN']._serialized_options = b'\352A,\n\017bihuan.dev/Plan\022\014plans/{plan}*\005plans2\004plan'
-  _globals['_KIND']._serialized_start=1379
-  _globals['_KIND']._serialized_end=1456
-  _globals['_PLANKIND']._serialized_start=1458
-  _globals['_PLANKIND']._serialized_end=1569
-  _globals['_PLANSTATE']._serialized_start=1572
-  _globals['_PLANSTATE']._serialized_end=1761
-  _globals['_TASKSTATE']._serialized_start=1763
-  _globals['_TASKSTATE']._serialized_end=1869
+  _globals['_KIND']._serialized_start=1431
+  _globals['_KIND']._serialized_end=1508
+  _globals['_PLANKIND']._serialized_start=1510
+  _globals['_PLANKIND']._serialized_end=1621
+  _globals['_PLANSTATE']._serialized_start=1624
+  _globals['_PLANSTATE']._serialized_end=1813
+  _globals['_TASKSTATE']._serialized_start=1815
+  _globals['_TASKSTATE']._serialized_end=1921
   _globals['_TASK']._serialized_start=237
-  _globals['_TASK']._serialized_end=562
-  _globals['_PLANNEDTASK']._serialized_start=565
-  _globals['_PLANNEDTASK']._serialized_end=764
-  _globals['_PLAN']._serialized_start=767
-  _globals['_PLAN']._serialized_end=1377
+  _globals['_TASK']._serialized_end=614
+  _globals['_PLANNEDTASK']._serialized_start=617
+  _globals['_PLANNEDTASK']._serialized_end=816
+  _globals['_PLAN']._serialized_start=819
+  _globals['_PLAN']._serialized_end=1429
 # @@protoc_insertion_point(module_scope)
