@@ -154,7 +154,7 @@ class MasterKeyFile:
         try:
             keys = [b64decode(line, validate=True) for line in self._path.read_text().split()]
         except (OSError, ValueError) as error:
-            raise MasterKeyMissing(f"cannot use the master key: {error}") from error
+            raise MasterKeyMissing(f"cannot use the key file: {error}") from error
         if not keys or any(len(key) != KEY_BYTES for key in keys):
             raise MasterKeyMissing(
                 f"{self._path} does not hold keys of {KEY_BYTES} bytes in base64"

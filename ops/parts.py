@@ -21,7 +21,7 @@ def serve(settings: Settings) -> None:
     """Serve gRPC until SIGTERM or Ctrl-C, then let the calls under way finish. Raises Unreachable."""
     from sqlalchemy.exc import DBAPIError
 
-    from ops.personal import master_key
+    from ops.key_files import DRAW, MASTER
     from ops.tokens import trusted_keys
     from rpc.permissions import ROLES_FILE
     from services.app import ServeOptions
@@ -36,7 +36,8 @@ def serve(settings: Settings) -> None:
         roles_file=settings.roles or ROLES_FILE,
         rules_dir=settings.rules,
         clock=settings.clock or "",
-        master_key=master_key(settings),
+        master_key=MASTER.found(settings),
+        draw_key=DRAW.found(settings),
         evidence_most_bytes=settings.evidence_mib << 20,
     )
     host = settings.grpc_address.rpartition(":")[0]

@@ -1,11 +1,10 @@
-"""What operators do about personal data: keep the master key, change it, forget a person."""
+"""What operators do about personal data: change the master key, forget a person."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ops.failures import NotForgotten
-from ops.home import make
+from ops.key_files import MASTER
 from ops.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -16,34 +15,6 @@ if TYPE_CHECKING:
 
 ROLE = "operator"
 NOBODY = "SUBJECT_NOT_FOUND"  # or forgotten before
-
-
-def master_key(settings: Settings) -> Path | None:
-    """The file of the master key; None where none is configured and this home has none of its own.
-
-    Services without one would else make a key each, and lose it with their home. SettingsError for
-    one that is configured and cannot be used.
-    """
-    from eventstore.envelope import MasterKeyFile, MasterKeyMissing
-
-    path = _path(settings)
-    if settings.master_key is None and not path.exists():
-        return None
-    try:
-        MasterKeyFile(path).keys()
-    except MasterKeyMissing as error:
-        raise SettingsError(f"BIHUAN_MASTER_KEY: {error}") from error
-    return path
-
-
-def ensure_master_key(settings: Settings) -> None:
-    """Make the home's own master key at its first start, unless one is configured."""
-    from eventstore.envelope import MasterKeyFile
-
-    path = _path(settings)
-    if settings.master_key is None and not path.exists():
-        make(settings.home, path.parent.name)
-        MasterKeyFile.create(path)
 
 
 async def forget(settings: Settings, subject: str, reason: str) -> "Subject":
@@ -78,7 +49,7 @@ async def rewrap(settings: Settings, retire: bool) -> int:
     from eventstore.wakeup import exclusive
     from ops.log import opened
 
-    path = master_key(settings)
+    path = MASTER.found(settings)
     if path is None:
         raise SettingsError("BIHUAN_MASTER_KEY: not set, and this home has no master key")
     file = MasterKeyFile(path)
@@ -106,7 +77,3 @@ async def _rewrap_each(conn: "AsyncConnection", file: "MasterKeyFile") -> int:
         if not file.is_current(key.wrapped):
             await keys.rewrap(conn, key, await file.wrap(await file.unwrap(key.wrapped)))
     return count
-
-
-def _path(settings: Settings) -> Path:
-    return settings.master_key or settings.home / "keys" / "master.key"

@@ -147,6 +147,9 @@ class Settings(BaseSettings):
         None,
         "file of the key that personal data's keys are wrapped by; unset: one of our own",
     )
+    draw_key: Absolute | None = _variable(
+        "BIHUAN_DRAW_KEY", None, "file of the key of the secrets of draws; unset: one of our own"
+    )
     log_origin: str = _variable(
         "BIHUAN_LOG_ORIGIN", "bihuan.local/log", "name of the log in its checkpoints"
     )

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from ops import personal, ports, postgres, temporal
+from ops import ports, postgres, temporal
 from ops.home import Addresses, forget_addresses, lock, note_addresses, stop_leftovers
+from ops.key_files import DRAW, MASTER
 from ops.part import Part, PartFailed, Running, Say
 from ops.settings import Settings, variables
 
@@ -156,7 +157,8 @@ class Stack:
     async def _start(self) -> None:
         self._choose_ports()
         if "service" in self._wanted:
-            personal.ensure_master_key(self.settings)
+            for key in (MASTER, DRAW):
+                key.ensure(self.settings)
         await self._start_postgres()
         # Each stage needs the one before; the service brings the database's schemas up to date.
         await asyncio.gather(self._start_temporal(), self._start_own("service"))

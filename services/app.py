@@ -34,6 +34,7 @@ from services.evidence.files import MOST_BYTES, EvidenceFiles
 from services.evidence.service import MOST_SECONDS, EvidenceService
 from services.feed.service import FeedService
 from services.health import watch
+from services.inspection.draws.key import DrawKey
 from services.inspection.wiring import services as inspection
 from services.notification.service import NotificationService
 from services.penalty.service import CaseDesk, PaymentService, PenaltyCaseService
@@ -61,7 +62,8 @@ log = logging.getLogger(__name__)
 class ServeOptions:
     """Typed configuration of the services; `clock` is rules.Clock as text, empty for real time.
 
-    Without a `master_key`, a file as of MasterKeyFile, what has personal data in it is UNAVAILABLE.
+    Without a `master_key`, a file as of MasterKeyFile, what has personal data in it is UNAVAILABLE; without a
+    `draw_key`, another such file, draws are.
     """
 
     database_url: str
@@ -73,6 +75,7 @@ class ServeOptions:
     rules_dir: Path | None = None
     clock: str = ""
     master_key: Path | None = None
+    draw_key: Path | None = None
     evidence_most_bytes: int = MOST_BYTES
     upload_seconds: float = MOST_SECONDS
 
@@ -167,7 +170,7 @@ def _services(
             payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
             payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"],
         ),
-        *inspection(stores["inspection"], shelf, files, clock),
+        *inspection(stores["inspection"], shelf, files, clock, DrawKey(options.draw_key)),
         Service(
             NotificationService(stores["notification"], clock),
             notice_pb2_grpc.add_NotificationServiceServicer_to_server,

@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import Table
 
 from services.aggregate import Aggregate
+from services.inspection.draws import service as draws
+from services.inspection.draws import views as draw_views
 from services.inspection.plans import service as plans
 from services.inspection.plans import views as plan_views
 from services.inspection.roster import service as roster
@@ -35,13 +37,14 @@ class Projection:
 
 PROJECTIONS = {
     "inspection": Projection(
-        (roster.DEPARTMENT, roster.INSPECTOR, targets.TARGET, plans.PLAN),
+        (roster.DEPARTMENT, roster.INSPECTOR, targets.TARGET, plans.PLAN, draws.DRAW),
         (
             roster_views.DEPARTMENT,
             roster_views.INSPECTOR,
             target_views.TARGET,
             plan_views.PLAN,
             plan_views.TASK,
+            draw_views.DRAW,
         ),
     ),
     "notification": Projection((notification.NOTICE,), (notification_views.NOTICE,)),

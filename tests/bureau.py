@@ -15,6 +15,7 @@ from bihuan.evidence.v1 import evidence_service_pb2 as evidence_pb
 from bihuan.evidence.v1 import evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2_grpc
 from bihuan.inspection.v1 import (
+    draw_service_pb2_grpc,
     plan_service_pb2_grpc,
     roster_service_pb2_grpc,
     target_service_pb2_grpc,
@@ -43,6 +44,7 @@ class Client:
         self.problems = problem_service_pb2_grpc.ProblemServiceStub(channel)
         self.penalties = penalty_case_service_pb2_grpc.PenaltyCaseServiceStub(channel)
         self.payments = payment_service_pb2_grpc.PaymentServiceStub(channel)
+        self.draws = draw_service_pb2_grpc.DrawServiceStub(channel)
         self.plans = plan_service_pb2_grpc.PlanServiceStub(channel)
         self.roster = roster_service_pb2_grpc.RosterServiceStub(channel)
         self.targets = target_service_pb2_grpc.TargetServiceStub(channel)
@@ -92,9 +94,9 @@ class Bureau:
         return self.client("enterprise", subject=f"ent-{uscc}", enterprise=uscc)
 
 
-def master_key(folder: Path) -> Path:
-    """The bureau's master key, made once."""
-    path = folder / "master.key"
+def key_file(folder: Path, name: str) -> Path:
+    """A key of the bureau's, made once."""
+    path = folder / name
     if not path.exists():
         MasterKeyFile.create(path)
     return path
@@ -115,7 +117,11 @@ async def bureau(
         issuer=issuer.name,
         evidence_url=str(folder / "evidence"),
         clock=clock,
-        **{"master_key": master_key(folder), **options_},
+        **{
+            "master_key": key_file(folder, "master.key"),
+            "draw_key": key_file(folder, "draw.key"),
+            **options_,
+        },
     )
     serving = asyncio.create_task(serve(options, bound.set_result, stop))
     await asyncio.wait({serving, bound}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,6 +1,8 @@
 """The services of inspection, as one list for services/app.py."""
 
 from bihuan.inspection.v1 import (
+    draw_service_pb2,
+    draw_service_pb2_grpc,
     plan_service_pb2,
     plan_service_pb2_grpc,
     roster_service_pb2,
@@ -17,6 +19,8 @@ from rpc.server import Service
 from rules import Clock
 from services.calendar.shelf import CalendarShelf
 from services.evidence.files import EvidenceFiles
+from services.inspection.draws.key import DrawKey
+from services.inspection.draws.service import DrawService
 from services.inspection.plans.service import PlanService
 from services.inspection.roster.service import RosterService
 from services.inspection.statistics.service import StatisticsService
@@ -25,7 +29,11 @@ from services.inspection.visits.service import VisitService
 
 
 def services(
-    store: EventStore, shelf: CalendarShelf, files: EvidenceFiles, clock: Clock
+    store: EventStore,
+    shelf: CalendarShelf,
+    files: EvidenceFiles,
+    clock: Clock,
+    draw_key: DrawKey,
 ) -> list[Service]:
     """Every service of the domain, on the store of its role."""
     desk = InspectionDesk(store, shelf, files, clock)
@@ -54,5 +62,10 @@ def services(
             PlanService(store, shelf, clock),
             plan_service_pb2_grpc.add_PlanServiceServicer_to_server,
             plan_service_pb2.DESCRIPTOR.services_by_name["PlanService"],
+        ),
+        Service(
+            DrawService(store, shelf, clock, draw_key),
+            draw_service_pb2_grpc.add_DrawServiceServicer_to_server,
+            draw_service_pb2.DESCRIPTOR.services_by_name["DrawService"],
         ),
     ]

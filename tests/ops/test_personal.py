@@ -13,6 +13,7 @@ from ops import personal
 from ops import settings as configuration
 from ops.failures import NotForgotten
 from ops.home import make
+from ops.key_files import DRAW, MASTER, KeyFile
 from ops.settings import Settings, SettingsError
 from rpc.issuer import LocalIssuer
 from tests.bureau import Bureau, bureau
@@ -25,30 +26,38 @@ def settings(monkeypatch: pytest.MonkeyPatch, **variables: object) -> Settings:
     return configuration.load()
 
 
-def test_a_stack_makes_its_own_master_key_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("key", [MASTER, DRAW], ids=lambda key: key.name)
+def test_a_stack_makes_its_own_keys_once(
+    home: Path, monkeypatch: pytest.MonkeyPatch, key: KeyFile
+) -> None:
     ours = settings(monkeypatch, BIHUAN_HOME=home)
-    assert personal.master_key(ours) is None, "services by themselves make none"
+    assert key.found(ours) is None, "services by themselves make none"
     make(home)
-    personal.ensure_master_key(ours)
-    path = personal.master_key(ours)
-    assert path is not None
+    key.ensure(ours)
+    path = key.found(ours)
+    assert path == home / "keys" / key.name
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     before = path.read_bytes()
-    personal.ensure_master_key(ours)
+    key.ensure(ours)
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize("key", [MASTER, DRAW], ids=lambda key: key.name)
 @pytest.mark.parametrize("content", [None, "no key"])
-def test_a_configured_master_key_that_is_none_is_named_and_not_made(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+def test_a_configured_key_that_is_none_is_named_and_not_made(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | None,
+    key: KeyFile,
 ) -> None:
-    path = tmp_path / "master.key"
+    path = tmp_path / "some.key"
     if content:
         path.write_text(content)
-    ours = settings(monkeypatch, BIHUAN_HOME=home, BIHUAN_MASTER_KEY=path)
-    personal.ensure_master_key(ours)
-    with pytest.raises(SettingsError, match="BIHUAN_MASTER_KEY: "):
-        personal.master_key(ours)
+    ours = settings(monkeypatch, **{"BIHUAN_HOME": home, key.variable: path})
+    key.ensure(ours)
+    with pytest.raises(SettingsError, match=f"{key.variable}: "):
+        key.found(ours)
     assert path.exists() == bool(content)
 
 

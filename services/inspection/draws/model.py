@@ -286,9 +286,7 @@ def _contribute(p: Drawing, command: rpc_pb.ContributeRequest) -> list[Event]:
         raise p.refuse("CONTRIBUTED_BEFORE", f"{p.actor} contributed to {p.draw.name} before")
     if len(p.draw.contributions) >= MOST_CONTRIBUTIONS:
         raise p.refuse("TOO_MANY_CONTRIBUTIONS", f"there are {MOST_CONTRIBUTIONS} already")
-    contribution = pb.Contribution(
-        witness=p.actor, text=command.text, contribute_time=p.time
-    )
+    contribution = pb.Contribution(witness=p.actor, text=command.text, contribute_time=p.time)
     return [ev.ContributionMade(occurrence=p.occurrence(COMMITTED), contribution=contribution)]
 
 

@@ -40,9 +40,7 @@ PAGE = 1000
 class DrawService(draw_service_pb2_grpc.DrawServiceServicer):
     """A caller of an agency acts for that department alone, witnesses aside; enterprises are told nothing."""
 
-    def __init__(
-        self, store: EventStore, shelf: CalendarShelf, clock: Clock, key: DrawKey
-    ) -> None:
+    def __init__(self, store: EventStore, shelf: CalendarShelf, clock: Clock, key: DrawKey) -> None:
         self._engine = store.engine
         self._commands = Commands(store, DRAW)
         self._shelf = shelf

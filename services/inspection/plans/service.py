@@ -9,10 +9,10 @@ from google.protobuf.message import Message
 from sqlalchemy.ext.asyncio import AsyncConnection
 from uuid_utils.compat import uuid7
 
+from bihuan.inspection.v1 import draw_pb2, plan_service_pb2_grpc, roster_pb2
 from bihuan.inspection.v1 import plan_events_pb2 as ev
 from bihuan.inspection.v1 import plan_pb2 as pb
 from bihuan.inspection.v1 import plan_service_pb2 as rpc_pb
-from bihuan.inspection.v1 import plan_service_pb2_grpc, roster_pb2
 from eventstore import EventStore
 from rpc.errors import failed_precondition, not_found
 from rpc.identity import current_identity, require_unscoped
@@ -20,6 +20,7 @@ from rules import Clock, UnknownRule, legal_date
 from services import paging
 from services.aggregate import Aggregate, Commands
 from services.calendar.shelf import CalendarShelf
+from services.inspection.draws.service import DRAW
 from services.inspection.plans import views
 from services.inspection.plans.caps import counted_kinds
 from services.inspection.plans.checks import Known, Targets
@@ -49,6 +50,7 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
     def __init__(self, store: EventStore, shelf: CalendarShelf, clock: Clock) -> None:
         self._engine = store.engine
         self._commands = Commands(store, replace(PLAN, stamp=self._stamp))
+        self._draws = Commands(store, DRAW)
         self._shelf = shelf
         self._clock = clock
 
@@ -146,7 +148,19 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
             await _department(conn, plan.department),
             await _targets(conn, {task.enterprise for task in tasks}),
             await views.elsewhere(conn, plan, counted),
+            await self._drawn(conn, plan.department, {task.draw for task in tasks} - {""}),
         )
+
+    async def _drawn(
+        self, conn: AsyncConnection, department: str, names: Collection[str]
+    ) -> dict[str, set[str]]:
+        """Of those draws that the department has made which enterprises they chose."""
+        found = {}
+        for name in names:
+            draw, _ = await self._draws.load(conn, name)
+            if draw.department == department and draw.state == draw_pb2.DRAW_STATE_DRAWN:
+                found[name] = {lot.enterprise for lot in draw.lots}
+        return found
 
     async def _stamp(self, conn: AsyncConnection, events: Sequence[Message]) -> Sequence[Message]:
         """Refuses, in the transaction of the events, what others did meanwhile makes impossible."""
