@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from bihuan.inspection.v1 import plan_pb2 as pb
 from bihuan.inspection.v1 import plan_service_pb2 as rpc_pb
 from bihuan.inspection.v1 import roster_pb2, target_pb2
@@ -28,6 +30,7 @@ def target(uscc: str, grade: str = "B", **fields: Any) -> target_pb2.Target:
     """An enterprise on the register."""
     grading = target_pb2.Grading(grade=grade) if grade else None
     values: dict[str, Any] = {"district": DISTRICT, "industry": "C2614", **fields}
+    values["register_time"] = Timestamp(seconds=1_767_000_000)
     return target_pb2.Target(name=f"targets/{uscc}", grading=grading, **values)
 
 
