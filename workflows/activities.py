@@ -14,7 +14,13 @@ from temporalio import activity
 from temporalio.exceptions import ActivityError, ApplicationError
 
 from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
-from bihuan.inspection.v1 import target_service_pb2, target_service_pb2_grpc
+from bihuan.inspection.v1 import (
+    plan_service_pb2,
+    plan_service_pb2_grpc,
+    target_service_pb2,
+    target_service_pb2_grpc,
+)
+from bihuan.inspection.v1.plan_loop_pb2 import PlanKnown
 from bihuan.inspection.v1.target_loop_pb2 import TargetFact, TargetStanding
 from bihuan.notification.v1 import notice_pb2, notice_pb2_grpc
 from bihuan.penalty.v1 import penalty_case_service_pb2, penalty_case_service_pb2_grpc
@@ -23,7 +29,7 @@ from bihuan.rectification.v1 import problem_pb2, problem_service_pb2, problem_se
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding
 from rpc.causation import caused_by
 from rpc.client import status_of
-from workflows import target_facts, target_state
+from workflows import inspection_plan_state, target_facts, target_state
 from workflows.penalty_state import known_of
 from workflows.problem_state import trim
 
@@ -60,6 +66,21 @@ STANDING = FieldMask(
 KNOWN = FieldMask(paths=["name", "etag", "respondent", "violation", "standing", "officer", "plans"])
 TARGET_STANDING = FieldMask(
     paths=["name", "etag", "display_name", "district", "grading", "remove_time"]
+)
+# Its tasks may be thousands: no loop asks for them.
+PLAN_KNOWN = FieldMask(
+    paths=[
+        "name",
+        "etag",
+        "title",
+        "department",
+        "district",
+        "kind",
+        "year",
+        "state",
+        "deadline",
+        "overdue",
+    ]
 )
 # Once the service is upgraded, the same call succeeds: the loop waits for that.
 MENDED_BY_UPGRADE = frozenset({"UNKNOWN_EVENT"})
@@ -102,6 +123,7 @@ class Activities:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._problems = problem_service_pb2_grpc.ProblemServiceStub(channel)
         self._cases = penalty_case_service_pb2_grpc.PenaltyCaseServiceStub(channel)
+        self._plans = plan_service_pb2_grpc.PlanServiceStub(channel)
         self._targets = target_service_pb2_grpc.TargetServiceStub(channel)
         self._notices = notice_pb2_grpc.NotificationServiceStub(channel)
 
@@ -119,6 +141,10 @@ class Activities:
             self.recount_penalty_case,
             self.read_target_fact,
             self.record_target_fact,
+            self.get_inspection_plan,
+            self.expire_plan_deadline,
+            self.list_counted_plans,
+            self.recount_plan,
             self.get_target,
             self.review_grade,
         ]
@@ -209,6 +235,38 @@ class Activities:
     ) -> TargetStanding:
         """Puts a fact on record with its target; `cause` is the id of the event that it arose from."""
         return target_state.standing(await _call(lambda: self._targets.RecordFact(request), cause))
+
+    @activity.defn
+    async def get_inspection_plan(self, request: plan_service_pb2.GetPlanRequest) -> PlanKnown:
+        """Where a plan of inspections stands."""
+        request.read_mask.CopyFrom(PLAN_KNOWN)
+        return inspection_plan_state.known_of(await _call(lambda: self._plans.GetPlan(request), ""))
+
+    @activity.defn
+    async def expire_plan_deadline(
+        self, request: plan_service_pb2.ExpirePlanDeadlineRequest, cause: str
+    ) -> PlanKnown:
+        """Tells the service that a deadline's time has come; the service decides what that means."""
+        return inspection_plan_state.known_of(
+            await _call(lambda: self._plans.ExpirePlanDeadline(request), cause)
+        )
+
+    @activity.defn
+    async def list_counted_plans(self, request: plan_service_pb2.ListPlansRequest) -> RecountPage:
+        """A page of names of plans of inspections, as those with deadlines counted into a year."""
+        request.read_mask.CopyFrom(FieldMask(paths=["name"]))
+        page = await _call(lambda: self._plans.ListPlans(request), "")
+        names = [plan.name for plan in page.plans]
+        return RecountPage(plans=names, next_page_token=page.next_page_token)
+
+    @activity.defn
+    async def recount_plan(
+        self, request: plan_service_pb2.RecountPlanDeadlineRequest, cause: str
+    ) -> PlanKnown:
+        """Has a plan's deadline counted again by a calendar published since."""
+        return inspection_plan_state.known_of(
+            await _call(lambda: self._plans.RecountPlanDeadline(request), cause)
+        )
 
     @activity.defn
     async def get_target(self, request: target_service_pb2.GetTargetRequest) -> TargetStanding:

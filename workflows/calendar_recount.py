@@ -1,7 +1,9 @@
 """The loop that moves deadlines once the calendar of a year they are counted into is published."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any, TypeAlias
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
@@ -10,6 +12,7 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
     from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
+    from bihuan.inspection.v1 import plan_service_pb2 as inspection
     from bihuan.penalty.v1 import penalty_case_service_pb2 as penalty
     from bihuan.rectification.v1 import problem_service_pb2 as rectification
     from workflows.activities import Activities, request_id
@@ -17,39 +20,48 @@ with workflow.unsafe.imports_passed_through():
 CALL = timedelta(seconds=15)
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
 PAGE = 50
+Request: TypeAlias = (
+    rectification.RecountDeadlinesRequest
+    | penalty.RecountDeadlinesRequest
+    | inspection.RecountPlanDeadlineRequest
+)
+RECOUNTS: dict[type[Any], Callable[..., Awaitable[Any]]] = {
+    rectification.RecountDeadlinesRequest: Activities.recount,
+    penalty.RecountDeadlinesRequest: Activities.recount_penalty_case,
+    inspection.RecountPlanDeadlineRequest: Activities.recount_plan,
+}
 
 
 @workflow.defn
 class CalendarRecount:
     """Has every open deadline that the year touches counted again, and every provisional one.
 
-    First those of problems, then those of penalty cases. Its id is `calendar-recount/<event id>`.
+    First those of problems, then those of penalty cases, then those of plans of inspections. Its id is
+    `calendar-recount/<event id>`.
     """
 
     @workflow.run
     async def run(self, recount: Recount) -> Recount:
         """Page by page; carries on as new so that a long list makes no long history."""
-        page = await (_cases(recount) if recount.problems_done else _problems(recount))
+        page = await _page(recount)
         await asyncio.gather(
             *(self._recount(recount, _of_problem(recount, name)) for name in page.problems),
             *(self._recount(recount, _of_case(recount, name)) for name in page.penalty_cases),
+            *(self._recount(recount, _of_plan(recount, name)) for name in page.plans),
         )
         recount.page_token = page.next_page_token
-        if not recount.page_token and recount.problems_done:
-            return recount
-        recount.problems_done |= not recount.page_token
+        if not recount.page_token:
+            if recount.penalty_cases_done:
+                return recount
+            recount.penalty_cases_done = recount.problems_done
+            recount.problems_done = True
         workflow.continue_as_new(recount)
         return None
 
-    async def _recount(
-        self,
-        recount: Recount,
-        request: rectification.RecountDeadlinesRequest | penalty.RecountDeadlinesRequest,
-    ) -> None:
-        problem = isinstance(request, rectification.RecountDeadlinesRequest)
+    async def _recount(self, recount: Recount, request: Request) -> None:
         try:
             await workflow.execute_activity_method(
-                Activities.recount if problem else Activities.recount_penalty_case,
+                RECOUNTS[type(request)],
                 args=[request, recount.event_id],
                 start_to_close_timeout=CALL,
                 retry_policy=RETRY,
@@ -62,6 +74,12 @@ class CalendarRecount:
             # One that is refused must not keep the others from being counted again.
             recount.refused.append(request.name)
             workflow.set_current_details(f"### 未能重算\n{', '.join(recount.refused)}")
+
+
+async def _page(recount: Recount) -> RecountPage:
+    if recount.penalty_cases_done:
+        return await _plans(recount)
+    return await (_cases(recount) if recount.problems_done else _problems(recount))
 
 
 async def _problems(recount: Recount) -> RecountPage:
@@ -94,6 +112,21 @@ async def _cases(recount: Recount) -> RecountPage:
     return page
 
 
+async def _plans(recount: Recount) -> RecountPage:
+    page: RecountPage = await workflow.execute_activity_method(
+        Activities.list_counted_plans,
+        inspection.ListPlansRequest(
+            page_size=PAGE,
+            page_token=recount.page_token,
+            filter=inspection.PlanFilter(counted_year=recount.year),
+        ),
+        start_to_close_timeout=CALL,
+        retry_policy=RETRY,
+        summary=f"列出涉及{recount.year}年的检查计划期限",
+    )
+    return page
+
+
 def _of_problem(recount: Recount, name: str) -> rectification.RecountDeadlinesRequest:
     return rectification.RecountDeadlinesRequest(
         request_id=_request_id(recount, name), name=name, calendar_year=recount.year
@@ -102,6 +135,12 @@ def _of_problem(recount: Recount, name: str) -> rectification.RecountDeadlinesRe
 
 def _of_case(recount: Recount, name: str) -> penalty.RecountDeadlinesRequest:
     return penalty.RecountDeadlinesRequest(
+        request_id=_request_id(recount, name), name=name, calendar_year=recount.year
+    )
+
+
+def _of_plan(recount: Recount, name: str) -> inspection.RecountPlanDeadlineRequest:
+    return inspection.RecountPlanDeadlineRequest(
         request_id=_request_id(recount, name), name=name, calendar_year=recount.year
     )
 

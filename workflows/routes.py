@@ -11,7 +11,9 @@ from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
 from bihuan.calendar.v1.calendar_service_pb2 import CalendarPublished
 from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.feed.v1.undelivered_event_pb2 import UndeliveredEvent as Undelivered
+from bihuan.inspection.v1 import plan_events_pb2 as plan_ev
 from bihuan.inspection.v1 import target_events_pb2 as target_ev
+from bihuan.inspection.v1.plan_loop_pb2 import PlanLoop
 from bihuan.inspection.v1.target_loop_pb2 import TargetFact, TargetLoop
 from bihuan.penalty.v1 import events_pb2 as penalty_ev
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyLoop
@@ -145,6 +147,24 @@ def _target(event: Event, messages: Sequence[Message], clock: str) -> Sequence[R
     return []
 
 
+def _inspection_plan(event: Event, messages: Sequence[Message], clock: str) -> Sequence[Route]:
+    """To the loop of the plan, but for its tasks: they may be thousands, and change nobody's move."""
+    plan = event.stream.removeprefix("inspection.plan-")
+    loop = PlanLoop(plan=f"plans/{plan}", clock=clock)
+    summary, reuse = f"续办 {loop.plan}", WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+    for message in messages:
+        match message:
+            case plan_ev.TasksAdded() | plan_ev.TasksRemoved():
+                return []
+            case plan_ev.PlanCreated():
+                summary = message.title
+            case plan_ev.PlanWithdrawn():
+                # Of a published plan, whose loop has ended: people are told all the same.
+                summary, reuse = "计划撤销", WorkflowIDReusePolicy.ALLOW_DUPLICATE
+    workflow_id = f"inspection-plan/{plan}"
+    return [Route(workflow_id, "InspectionPlanLoop", loop, summary, "event", reuse)]
+
+
 def _calendar(event: Event, messages: Sequence[Message], _: str) -> Sequence[Route]:
     return [
         Route(
@@ -166,6 +186,7 @@ def _messages(event: Event) -> tuple[Message, ...]:
 CATEGORIES: Mapping[str, Callable[[Event, Sequence[Message], str], Sequence[Route]]] = {
     "rectification.problem": _problem,
     "penalty.case": _penalty,
+    "inspection.plan": _inspection_plan,
     "inspection.target": _target,
     "calendar.year": _calendar,
 }

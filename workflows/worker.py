@@ -11,6 +11,7 @@ from temporalio.worker import Worker
 from rpc.client import connect as connect_services
 from workflows.activities import Activities
 from workflows.calendar_recount import CalendarRecount
+from workflows.inspection_plan_loop import InspectionPlanLoop
 from workflows.instalment_loop import InstalmentPlanLoop
 from workflows.penalty_loop import PenaltyCaseLoop
 from workflows.problem_loop import ProblemLoop
@@ -23,6 +24,7 @@ WORKFLOWS = [
     ProblemLoop,
     PenaltyCaseLoop,
     InstalmentPlanLoop,
+    InspectionPlanLoop,
     TargetFact,
     TargetLoop,
     CalendarRecount,

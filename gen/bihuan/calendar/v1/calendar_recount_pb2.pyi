@@ -30,19 +30,22 @@ class CalendarRecount(_message.Message):
     RECOUNTED_COUNT_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     PROBLEMS_DONE_FIELD_NUMBER: _builtins.int
+    PENALTY_CASES_DONE_FIELD_NUMBER: _builtins.int
     year: _builtins.int
     """The year."""
     event_id: _builtins.str
     """The event that published it: UUID."""
     page_token: _builtins.str
-    """Page it goes on with, of problems or of penalty cases."""
+    """Page it goes on with, of problems, of penalty cases or of plans of inspections."""
     recounted_count: _builtins.int
-    """Problems and cases counted again so far."""
+    """Problems, cases and plans counted again so far."""
     problems_done: _builtins.bool
     """Problems are done: it goes on with penalty cases."""
+    penalty_cases_done: _builtins.bool
+    """Penalty cases are done, too: it goes on with plans of inspections."""
     @_builtins.property
     def refused(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Problems and cases that their service refused to count again: an operator should see why."""
+        """Problems, cases and plans that their service refused to count again: an operator should see why."""
 
     def __init__(
         self,
@@ -53,10 +56,11 @@ class CalendarRecount(_message.Message):
         recounted_count: _builtins.int = ...,
         refused: _abc.Iterable[_builtins.str] | None = ...,
         problems_done: _builtins.bool = ...,
+        penalty_cases_done: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "page_token", b"page_token", "problems_done", b"problems_done", "recounted_count", b"recounted_count", "refused", b"refused", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "page_token", b"page_token", "penalty_cases_done", b"penalty_cases_done", "problems_done", b"problems_done", "recounted_count", b"recounted_count", "refused", b"refused", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -64,13 +68,14 @@ Global___CalendarRecount: _TypeAlias = CalendarRecount  # noqa: Y015
 
 @_typing.final
 class RecountPage(_message.Message):
-    """A page of problems or of penalty cases to count again."""
+    """A page of problems, of penalty cases or of plans to count again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROBLEMS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PENALTY_CASES_FIELD_NUMBER: _builtins.int
+    PLANS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page; empty at the end."""
     @_builtins.property
@@ -81,16 +86,21 @@ class RecountPage(_message.Message):
     def penalty_cases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Resource names of penalty cases."""
 
+    @_builtins.property
+    def plans(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Resource names of plans of inspections."""
+
     def __init__(
         self,
         *,
         problems: _abc.Iterable[_builtins.str] | None = ...,
         next_page_token: _builtins.str = ...,
         penalty_cases: _abc.Iterable[_builtins.str] | None = ...,
+        plans: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "penalty_cases", b"penalty_cases", "problems", b"problems"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "penalty_cases", b"penalty_cases", "plans", b"plans", "problems", b"problems"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
