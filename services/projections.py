@@ -44,6 +44,7 @@ PROJECTIONS = {
             target_views.TARGET,
             plan_views.PLAN,
             plan_views.TASK,
+            plan_views.TASK_CLAIM,
             draw_views.DRAW,
         ),
     ),

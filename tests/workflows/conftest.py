@@ -11,6 +11,7 @@ from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
 from tests.workflows.penalty_town import PenaltyTown, penalty_town
+from tests.workflows.plan_town import PlanTown, plan_town
 from tests.workflows.relayed import Relayed, relayed_by
 from tests.workflows.target_town import TargetTown, target_town
 from tests.workflows.town import Town, town
@@ -68,6 +69,12 @@ async def court(skipping: WorkflowEnvironment) -> AsyncIterator[PenaltyTown]:
 @pytest.fixture
 async def register(skipping: WorkflowEnvironment) -> AsyncIterator[TargetTown]:
     async with target_town(skipping) as open_:
+        yield open_
+
+
+@pytest.fixture
+async def planning(skipping: WorkflowEnvironment) -> AsyncIterator[PlanTown]:
+    async with plan_town(skipping) as open_:
         yield open_
 
 

@@ -17,9 +17,16 @@ from temporalio.client import WorkflowHandle
 HERE = Path(__file__).parent
 HISTORIES = HERE / "histories"
 # Modules under workflows/ whose scenarios are in a test module named after them.
-LOOPS = ("problem_loop", "penalty_loop", "instalment_loop", "target_loop", "target_fact")
+LOOPS = (
+    "problem_loop",
+    "penalty_loop",
+    "instalment_loop",
+    "target_loop",
+    "target_fact",
+    "inspection_plan_loop",
+)
 # Fixtures that scenarios run in, each with its `loops`.
-TOWNS = ("place", "court", "register")
+TOWNS = ("place", "court", "register", "planning")
 # What would tell the machine, the process or the very build that ran it.
 WHO = frozenset({"identity", "workerId", "binaryChecksum", "buildId", "stackTrace"})
 PLACES = (socket.gethostname(), sys.prefix, str(HERE.parents[1]), "/home/", "/root/")

@@ -11,6 +11,8 @@ from temporalio.worker import Worker
 
 from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
 from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
+from bihuan.inspection.v1 import plan_service_pb2 as plan_pb
+from bihuan.inspection.v1.plan_loop_pb2 import PlanKnown
 from bihuan.penalty.v1 import penalty_case_service_pb2 as penalty_pb
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyStanding
 from bihuan.rectification.v1 import problem_service_pb2 as rpc_pb
@@ -18,11 +20,15 @@ from bihuan.rectification.v1.problem_loop_pb2 import ProblemStanding
 from workflows.calendar_recount import CalendarRecount
 
 Page = list[str]
-Request = rpc_pb.RecountDeadlinesRequest | penalty_pb.RecountDeadlinesRequest
+Request = (
+    rpc_pb.RecountDeadlinesRequest
+    | penalty_pb.RecountDeadlinesRequest
+    | plan_pb.RecountPlanDeadlineRequest
+)
 
 
 class Office:
-    """Problems and penalty cases with deadlines counted into 2027, and what was asked about them."""
+    """Problems, penalty cases and plans with deadlines counted into 2027, and what was asked about them."""
 
     def __init__(
         self,
@@ -30,8 +36,9 @@ class Office:
         cases: list[Page] | None = None,
         late: int = 0,
         refused: str = "",
+        plans: list[Page] | None = None,
     ) -> None:
-        self.problems, self.cases = problems, cases or [[]]
+        self.problems, self.cases, self.plans = problems, cases or [[]], plans or [[]]
         self.refused = refused
         self.late = late
         self.asked: list[Request] = []
@@ -47,6 +54,19 @@ class Office:
         assert request.filter.counted_year == 2027
         names, more = self._page(self.cases, request.page_token)
         return RecountPage(penalty_cases=names, next_page_token=more)
+
+    @activity.defn
+    async def list_counted_plans(self, request: plan_pb.ListPlansRequest) -> RecountPage:
+        assert request.filter.counted_year == 2027
+        names, more = self._page(self.plans, request.page_token)
+        return RecountPage(plans=names, next_page_token=more)
+
+    @activity.defn
+    async def recount_plan(
+        self, request: plan_pb.RecountPlanDeadlineRequest, cause: str
+    ) -> PlanKnown:
+        self._recount(request)
+        return PlanKnown(name=request.name)
 
     @activity.defn
     async def recount(self, request: rpc_pb.RecountDeadlinesRequest, cause: str) -> ProblemStanding:
@@ -75,30 +95,41 @@ class Office:
     @property
     def asked_of(self) -> dict[str, list[str]]:
         """Names by the domain whose service was asked."""
-        kinds = (("problems", rpc_pb), ("cases", penalty_pb))
+        kinds = {
+            "problems": rpc_pb.RecountDeadlinesRequest,
+            "cases": penalty_pb.RecountDeadlinesRequest,
+            "plans": plan_pb.RecountPlanDeadlineRequest,
+        }
         return {
-            of: sorted(
-                each.name for each in self.asked if isinstance(each, pb.RecountDeadlinesRequest)
-            )
-            for of, pb in kinds
+            of: sorted(each.name for each in self.asked if isinstance(each, kind))
+            for of, kind in kinds.items()
         }
 
 
 @pytest.mark.parametrize(
-    ("problems", "cases", "late"),
+    ("problems", "cases", "plans", "late"),
     [
-        ([[]], [[]], 0),
-        ([["a", "b"], ["c"]], [[]], 0),
-        ([[]], [["d"], ["e", "f"]], 0),
-        ([["a"]], [["d"]], 3),
+        ([[]], [[]], [[]], 0),
+        ([["a", "b"], ["c"]], [[]], [[]], 0),
+        ([[]], [["d"], ["e", "f"]], [[]], 0),
+        ([[]], [[]], [["g"], ["h"]], 0),
+        ([["a"]], [["d"]], [["g"]], 3),
     ],
 )
-async def test_every_problem_and_case_that_the_year_touches_is_counted_again_once(
-    skipping: WorkflowEnvironment, problems: list[Page], cases: list[Page], late: int
+async def test_everything_that_the_year_touches_is_counted_again_once(
+    skipping: WorkflowEnvironment,
+    problems: list[Page],
+    cases: list[Page],
+    plans: list[Page],
+    late: int,
 ) -> None:
-    office = Office(problems, cases, late)
+    office = Office(problems, cases, late, plans=plans)
     ended = await recounted(skipping, office)
-    assert office.asked_of == {"problems": [*chain(*problems)], "cases": [*chain(*cases)]}
+    assert office.asked_of == {
+        "problems": [*chain(*problems)],
+        "cases": [*chain(*cases)],
+        "plans": [*chain(*plans)],
+    }
     assert ended.recounted_count == len(office.asked)
     assert {request.calendar_year for request in office.asked} <= {2027}
     assert len({request.request_id for request in office.asked}) == len(office.asked)
@@ -124,7 +155,9 @@ async def recounted(skipping: WorkflowEnvironment, office: Office) -> Recount:
         activities=[
             office.list_counted,
             office.list_counted_penalty_cases,
+            office.list_counted_plans,
             office.recount,
+            office.recount_plan,
             office.recount_penalty_case,
         ],
     ):

@@ -13,6 +13,7 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from tests.workflows import (
+    test_inspection_plan_loop,
     test_instalment_loop,
     test_penalty_loop,
     test_problem_loop,
@@ -29,6 +30,7 @@ SCENARIOS: dict[str, ModuleType] = {
     "instalment_loop": test_instalment_loop,
     "target_loop": test_target_loop,
     "target_fact": test_target_fact,
+    "inspection_plan_loop": test_inspection_plan_loop,
 }
 RECORDED = sorted(path.relative_to(HISTORIES) for path in HISTORIES.glob("*/*.json"))
 
