@@ -1,6 +1,6 @@
 """PlanService: translates RPCs to commands and queries on plans."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias, get_args
 from uuid import NAMESPACE_URL, uuid5
@@ -128,37 +128,36 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
         async with self._engine.connect() as conn:
             plan = await _plan(conn, command.name)
             require_own(plan.department, current_identity().agency)
+            department = await _department(conn, plan.department)
             match command:
                 case rpc_pb.AddTasksRequest():
-                    return await self._known_of(conn, plan, command.tasks)
+                    tasks: Sequence[pb.Task] = command.tasks
+                    elsewhere: Mapping[str, int] = {}
                 case rpc_pb.SubmitPlanRequest():
-                    return await self._known_of(conn, plan, await views.tasks_of(conn, plan.name))
+                    tasks = await views.tasks_of(conn, plan.name)
+                    elsewhere = await self._elsewhere(conn, plan)
                 case _:
-                    return Known(await _department(conn, plan.department))
+                    return Known(department)
+            register = await _targets(conn, tasks)
+            return Known(department, register, elsewhere, await self._drawn(conn, plan, tasks))
 
-    async def _known_of(
-        self, conn: AsyncConnection, plan: pb.Plan, tasks: Collection[pb.Task]
-    ) -> Known:
-        rules, today = self._shelf.rules.at(plan.district), legal_date(self._clock.now())
+    async def _elsewhere(self, conn: AsyncConnection, plan: pb.Plan) -> Mapping[str, int]:
+        """What of the department's other plans counts towards the caps."""
+        today = legal_date(self._clock.now())
         try:
-            counted = counted_kinds(rules, today)
+            counted = counted_kinds(self._shelf.rules.at(plan.district), today)
         except UnknownRule:
-            counted = frozenset()  # as the decision will say
-        return Known(
-            await _department(conn, plan.department),
-            await _targets(conn, {task.enterprise for task in tasks}),
-            await views.elsewhere(conn, plan, counted),
-            await self._drawn(conn, plan.department, {task.draw for task in tasks} - {""}),
-        )
+            return {}  # the decision finds that, too, and refuses
+        return await views.elsewhere(conn, plan, counted)
 
     async def _drawn(
-        self, conn: AsyncConnection, department: str, names: Collection[str]
+        self, conn: AsyncConnection, plan: pb.Plan, tasks: Iterable[pb.Task]
     ) -> dict[str, set[str]]:
         """Of those draws that the department has made which enterprises they chose."""
         found = {}
-        for name in names:
+        for name in {task.draw for task in tasks} - {""}:
             draw, _ = await self._draws.load(conn, name)
-            if draw.department == department and draw.state == draw_pb2.DRAW_STATE_DRAWN:
+            if draw.department == plan.department and draw.state == draw_pb2.DRAW_STATE_DRAWN:
                 found[name] = {lot.enterprise for lot in draw.lots}
         return found
 
@@ -176,7 +175,11 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
         await views.lock(conn, event.department, event.year)
         plan = await _plan(conn, event.name)
         plan.tasks.extend(await views.tasks_of(conn, event.name))
-        known = await self._known_of(conn, plan, plan.tasks)
+        known = Known(
+            await _department(conn, plan.department),
+            await _targets(conn, plan.tasks),
+            await self._elsewhere(conn, plan),
+        )
         refuse_faults(plan, beyond_caps(self._planning(plan, known)))
 
 
@@ -204,6 +207,7 @@ async def _department(conn: AsyncConnection, name: str) -> roster_pb2.Department
     return department
 
 
-async def _targets(conn: AsyncConnection, usccs: Collection[str]) -> Targets:
+async def _targets(conn: AsyncConnection, tasks: Iterable[pb.Task]) -> Targets:
+    usccs = {task.enterprise for task in tasks}
     found = await targets_of(conn, sorted(usccs))
     return {uscc: found.get(uscc) for uscc in usccs}
