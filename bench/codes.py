@@ -152,7 +152,7 @@ async def _fill(url: str, keys: CodeKeys) -> list[str]:
     async with engine.begin() as conn:
         for _ in range(0, CODES, 500):
             batch = [joint(keys) for _ in range(500)]
-            await views.project_all(conn, batch)
+            await views.write(conn, batch)
             ids += [each.codes[0].id for each in batch]
     await engine.dispose()
     return ids

@@ -181,7 +181,7 @@ async def test_problems_of_before_are_disclosed_as_if_they_came_now(
     query = text("SELECT disclosed FROM rectification.problem ORDER BY id")
     async with store.engine.begin() as conn:
         assert list(await conn.scalars(query)) == [True, True, False]
-        for column in ("disclosed", "counted_from", "counted_to"):
+        for column in ("disclosed", "counted_from", "counted_to", "origin"):
             await conn.execute(text(f"ALTER TABLE rectification.problem DROP COLUMN {column}"))
         await conn.execute(text("UPDATE rectification.alembic_version SET version_num = '0001'"))
     await migrate(database_url)

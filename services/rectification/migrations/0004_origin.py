@@ -13,7 +13,6 @@ down_revision = "0003"
 def upgrade() -> None:
     column = sa.Column("origin", sa.Text, nullable=False, server_default="")
     op.add_column("problem", column, schema="rectification")
-    op.alter_column("problem", "origin", server_default=None, schema="rectification")
     op.create_index(
         "problem_of_finding",
         "problem",
