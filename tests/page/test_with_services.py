@@ -19,21 +19,21 @@ from tests.bureau import Bureau, bureau
 from tests.page.conftest import URL
 from tests.page.counter import OTHER
 from tests.services import on_site as req
-from tests.services.test_code_service import Department
+from tests.services.brigades import Brigade
 
 
 @pytest.fixture
-async def department(database_url: str, tmp_path: Path) -> AsyncIterator[Department]:
+async def brigade(database_url: str, tmp_path: Path) -> AsyncIterator[Brigade]:
     clock = str(Clock(req.MORNING, datetime.now(UTC)))
     async with bureau(database_url, tmp_path, clock) as open_:
-        found = Department(open_)
+        found = Brigade(open_)
         await found.prepare()
         yield found
 
 
 @pytest.fixture
-async def page(department: Department) -> AsyncIterator[httpx.AsyncClient]:
-    open_: Bureau = department.open
+async def page(brigade: Brigade) -> AsyncIterator[httpx.AsyncClient]:
+    open_: Bureau = brigade.open
     identity = Identity(subject="page", roles=frozenset({"scan_page"}))
     services = Services(open_.target, open_.issuer.issue(identity))
     app = application(services, PageOptions(URL, clock=Clock(req.MORNING, datetime.now(UTC))))
@@ -52,9 +52,9 @@ async def verdict(page: httpx.AsyncClient, path: str) -> str:
 
 
 async def test_a_code_from_its_issue_to_its_rating(
-    department: Department, page: httpx.AsyncClient
+    brigade: Brigade, page: httpx.AsyncClient
 ) -> None:
-    code = await department.code()
+    code = await brigade.code()
     path = f"/c/{code.id}?s={code.signature}"
     assert await verdict(page, path) == "GENUINE"
     text = (await page.get(f"{path}&at={req.ENTERPRISE}")).text
@@ -66,7 +66,7 @@ async def test_a_code_from_its_issue_to_its_rating(
     assert await verdict(page, f"{path}&at={OTHER}") == "OTHER_ENTERPRISE"
     early = await page.post(f"/c/{code.id}/rating", data={"score": "5"})
     assert early.status_code == 409
-    await department.do(req.begin(code=code.id, device="pad-1"))
+    await brigade.do(req.begin(code=code.id, device="pad-1"))
     assert await verdict(page, path) == "USED"
     sent = {"id": str(uuid4()), "score": "4", "comment": "规范"}
     for _ in range(2):
@@ -79,9 +79,9 @@ async def test_a_code_from_its_issue_to_its_rating(
 
 
 async def test_revoked_and_early_codes_are_shown_as_such(
-    department: Department, page: httpx.AsyncClient
+    brigade: Brigade, page: httpx.AsyncClient
 ) -> None:
-    code = await department.code(req.FIRST + 2 * req.DAY)
+    code = await brigade.code(req.FIRST + 2 * req.DAY)
     assert await verdict(page, f"/c/{code.id}") == "EARLY"
-    await department.do(rpc_pb.RevokeCodeRequest(reason="改期"))
+    await brigade.do(rpc_pb.RevokeCodeRequest(reason="改期"))
     assert await verdict(page, f"/c/{code.id}") == "REVOKED"

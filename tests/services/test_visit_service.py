@@ -20,8 +20,8 @@ from services.rebuild import rebuild
 from tests.bureau import Bureau, bureau
 from tests.services import on_site as req
 from tests.services import rosters, targets
+from tests.services.brigades import Brigade
 from tests.services.calls import refused, rid
-from tests.services.test_code_service import Department
 from tests.services.test_visits import CANCEL, MAKE, register
 
 DAY = req.DAY
@@ -36,8 +36,8 @@ async def open_bureau(database_url: str, tmp_path: Path) -> AsyncIterator[Bureau
 
 
 @pytest.fixture
-async def department(open_bureau: Bureau) -> Department:
-    found = Department(open_bureau)
+async def brigade(open_bureau: Bureau) -> Brigade:
+    found = Brigade(open_bureau)
     await found.prepare()
     return found
 
@@ -54,8 +54,8 @@ def on(visit: pb.Visit, command: Any) -> Any:
     return copy
 
 
-async def test_a_visit_is_registered_made_numbered_and_found(department: Department) -> None:
-    visits = department.officers[0].visits
+async def test_a_visit_is_registered_made_numbered_and_found(brigade: Brigade) -> None:
+    visits = brigade.officers[0].visits
     first = registered()
     visit = await visits.RegisterVisit(first)
     assert await visits.RegisterVisit(first) == visit
@@ -80,27 +80,27 @@ async def test_a_visit_is_registered_made_numbered_and_found(department: Departm
 
 
 async def test_a_department_acts_for_itself_alone_and_only_if_it_is_one(
-    department: Department,
+    brigade: Brigade,
 ) -> None:
-    stranger = department.open.client("officer", agency=rosters.uscc(7)).visits
-    visit = await department.officers[0].visits.RegisterVisit(registered())
+    stranger = brigade.open.client("officer", agency=rosters.uscc(7)).visits
+    visit = await brigade.officers[0].visits.RegisterVisit(registered())
     for call in (stranger.RegisterVisit(registered()), stranger.MakeVisit(on(visit, MAKE))):
         error = await refused(call)
         assert (error.code, error.reason) == (code_pb2.PERMISSION_DENIED, "OTHER_DEPARTMENT")
     nobody = registered(department=f"departments/{rosters.uscc(7)}")
     assert (await refused(stranger.RegisterVisit(nobody))).reason == "NOT_A_DEPARTMENT"
     unknown = registered(target=f"targets/{rosters.uscc(8)}")
-    own = department.open.client("officer", agency=rosters.ECOLOGY).visits
+    own = brigade.open.client("officer", agency=rosters.ECOLOGY).visits
     assert (await refused(own.RegisterVisit(unknown))).reason == "NOT_ON_REGISTER"
     assert (await own.MakeVisit(on(visit, MAKE))).state == pb.VISIT_STATE_MADE
-    enterprise = department.open.enterprise().visits
+    enterprise = brigade.open.enterprise().visits
     error = await refused(enterprise.GetVisit(rpc_pb.GetVisitRequest(name=visit.name)))
     assert error.code == code_pb2.PERMISSION_DENIED
 
 
-async def test_no_visit_is_registered_on_a_day_of_an_inspection(department: Department) -> None:
-    await department.code(req.FIRST + DAY)
-    visits = department.officers[0].visits
+async def test_no_visit_is_registered_on_a_day_of_an_inspection(brigade: Brigade) -> None:
+    await brigade.code(req.FIRST + DAY)
+    visits = brigade.officers[0].visits
     for days, free in ((0, True), (1, False), (3, False), (4, True)):
         call = visits.RegisterVisit(registered(req.FIRST + days * DAY))
         if free:
@@ -109,32 +109,32 @@ async def test_no_visit_is_registered_on_a_day_of_an_inspection(department: Depa
             assert (await refused(call)).reason == "VISIT_ON_INSPECTION_DAY"
 
 
-async def test_danger_seen_on_a_visit_leads_to_an_inspection(department: Department) -> None:
-    supervisor = department.open.client("supervisor").visits
-    visits = department.officers[0].visits
+async def test_danger_seen_on_a_visit_leads_to_an_inspection(brigade: Brigade) -> None:
+    supervisor = brigade.open.client("supervisor").visits
+    visits = brigade.officers[0].visits
     visit = await visits.RegisterVisit(registered())
     await visits.MakeVisit(on(visit, rpc_pb.MakeVisitRequest(summary="罐体渗漏", danger_seen=True)))
     open_ = rpc_pb.ListVisitsRequest(filter=rpc_pb.VisitFilter(danger_unfollowed=True))
     assert [each.name for each in (await supervisor.ListVisits(open_)).visits] == [visit.name]
-    await department.code()
+    await brigade.code()
     assert not (await supervisor.ListVisits(open_)).visits
 
 
 async def test_the_figures_are_those_of_what_happened_and_can_be_made_again(
-    department: Department, database_url: str
+    brigade: Brigade, database_url: str
 ) -> None:
-    code = await department.code()
-    await department.do(req.begin(code=code.id, device="pad-1"))
+    code = await brigade.code()
+    await brigade.do(req.begin(code=code.id, device="pad-1"))
     entry = req.failed("1", "ecology.facilities", minutes=0)
-    await department.do(
+    await brigade.do(
         inspection_pb.RecordEntriesRequest(department=rosters.DEPARTMENT, entries=[entry])
     )
-    await department.rate(code.id, 4)
-    visits = department.officers[0].visits
+    await brigade.rate(code.id, 4)
+    visits = brigade.officers[0].visits
     await visits.MakeVisit(
-        on(await visits.RegisterVisit(registered(target=await _other(department))), MAKE)
+        on(await visits.RegisterVisit(registered(target=await _other(brigade))), MAKE)
     )
-    page = department.page.statistics
+    page = brigade.page.statistics
     answer = await page.GetStatistics(stats_pb.GetStatisticsRequest(district="321000"))
     found = answer.figures
     assert answer.year == req.FIRST.year
@@ -158,11 +158,11 @@ async def test_the_figures_are_those_of_what_happened_and_can_be_made_again(
     }.items()
 
 
-async def test_an_enterprise_asks_for_no_figures(department: Department) -> None:
-    call = department.open.enterprise().statistics.GetStatistics(stats_pb.GetStatisticsRequest())
+async def test_an_enterprise_asks_for_no_figures(brigade: Brigade) -> None:
+    call = brigade.open.enterprise().statistics.GetStatistics(stats_pb.GetStatisticsRequest())
     assert (await refused(call)).code == code_pb2.PERMISSION_DENIED
 
 
-async def _other(department: Department) -> str:
-    made = await department.planner.targets.RegisterTarget(targets.register(rosters.uscc(9)))
+async def _other(brigade: Brigade) -> str:
+    made = await brigade.planner.targets.RegisterTarget(targets.register(rosters.uscc(9)))
     return str(made.name)
