@@ -21,6 +21,7 @@ from services.inspection.inspections.evolve import Event, evolve
 from services.inspection.inspections.proceeding import Known, Proceeding, Task
 from tests.services.rosters import ECOLOGY as ECOLOGY_USCC
 from tests.services.rosters import certificate, day, uscc
+from tests.services.targets import fact
 
 YANGZHOU = "321003"
 RULES = Rules(RuleBook.load(), WorkingCalendar.load(), YANGZHOU)
@@ -308,10 +309,51 @@ CANCEL = rpc_pb.CancelInspectionRequest(reason="企业停产")
 NONE = rpc_pb.ExpireDeadlineRequest(deadline_id="none")
 RECOUNT = rpc_pb.RecountDeadlinesRequest(calendar_year=2026)
 
-# What leads to each state before the start.
+
+def start(case: Case) -> None:
+    """An inspector of the lead shows the code on site."""
+    command = rpc_pb.StartInspectionRequest(
+        code=case.inspection.codes[-1].id, enterprise=FIRM, device="pad-1"
+    )
+    command.device_time.FromDatetime(case.now)
+    case.do(command, actor="ecology-0")
+
+
+def conclude(case: Case) -> None:
+    """The lead finds everything in order."""
+    [item] = case.part(ECOLOGY).items
+    entry = pb.Entry(id=str(uuid5(NAMESPACE_URL, "entry")), item=item.id, check=pb.CHECK_PASSED)
+    entry.device_time.FromDatetime(case.now)
+    note = rpc_pb.RecordEntriesRequest(department=ECOLOGY, entries=[entry])
+    result = rpc_pb.RecordResultRequest(department=ECOLOGY, conclusion="未发现问题")
+    case.do(note, result, actor="ecology-0")
+
+
+def answered(case: Case) -> rpc_pb.PrecheckInspectionRequest:
+    """Data answer the only question."""
+    told = fact("PERMIT_REPORT", MONDAY - 10 * DAY, answers=["permit_report"])
+    case.knows(target=target(facts=[told]))
+    return rpc_pb.PrecheckInspectionRequest()
+
+
+def asking_for_permit(case: Case) -> rpc_pb.OpenInspectionRequest:
+    """An inspection that asks only what data can answer."""
+    permit = task(ECOLOGY, "permit", items=["ecology.permit"])
+    case.knows(tasks={permit.name: permit})
+    return opening(draft(ECOLOGY, [permit]))
+
+
+# What leads to each state.
 INVITING: list[Step] = [JOINT]
 ARRANGED: list[Step] = [OPEN, ASSIGN]
 APPROVED: list[Step] = [*ARRANGED, APPROVE]
 READY: list[Step] = [*APPROVED, code]
 SPOT: list[Step] = [on_clue(), ASSIGN, on_the_spot]
 CANCELLED: list[Step] = [OPEN, CANCEL]
+OFF_SITE: list[Step] = [asking_for_permit, answered]
+UNDER_WAY: list[Step] = [*READY, start]
+RECORDED: list[Step] = [*UNDER_WAY, conclude]
+REPORT = rpc_pb.ReportInspectionRequest()
+CLOSED: list[Step] = [*RECORDED, REPORT]
+# Nothing is left to hand over, but the head has not looked at its beginning.
+REPORTED: list[Step] = [*SPOT, start, conclude, REPORT]

@@ -1,4 +1,4 @@
-"""What may happen to an inspection before it starts: the pure model under the real rules."""
+"""Whether an inspection may be held, by whom, with which code: the pure model under the real rules."""
 
 import random
 from contextlib import suppress
@@ -45,20 +45,33 @@ from tests.services.inspections import (
 )
 from tests.services.rosters import absence, certificate, day
 
-# Every state before the start, and every way it differs in to a command, by what leads there.
+# Every state, and every way it differs in to a command, by what leads there.
 PATHS: dict[str, list[Step]] = {
     "UNSPECIFIED": [],
     "INVITING": req.INVITING,
     "ARRANGED": req.ARRANGED,
     "APPROVED": req.APPROVED,
     "READY": req.READY,
+    "UNDER_WAY": req.UNDER_WAY,
+    "RECORDED": req.RECORDED,
+    "REPORTED": req.REPORTED,
+    "CLOSED": req.CLOSED,
+    "OFF_SITE": req.OFF_SITE,
     "CANCELLED": req.CANCELLED,
-    # As ARRANGED, and as READY, where the table does not say otherwise of them.
+    # As ARRANGED, READY and so on, where the table does not say otherwise of them.
     "ON_CLUE": [req.on_clue(), ASSIGN],
     "SPOT": req.SPOT,
     "EXPIRED": [*req.READY, req.go(3)],
+    "STARTED_ON_THE_SPOT": [*req.SPOT, req.start],
+    "REVIEWED": [*req.SPOT, req.start, APPROVE],
 }
-STATES = {"ON_CLUE": "ARRANGED", "SPOT": "READY", "EXPIRED": "READY"}
+STATES = {
+    "ON_CLUE": "ARRANGED",
+    "SPOT": "READY",
+    "EXPIRED": "READY",
+    "STARTED_ON_THE_SPOT": "UNDER_WAY",
+    "REVIEWED": "UNDER_WAY",
+}
 BEFORE_START = ("INVITING", "ARRANGED", "APPROVED", "READY")
 EVENTS, REASON = list[str], str
 
@@ -82,12 +95,16 @@ ROWS: list[tuple[Step, str, dict[str, Any]]] = [
     (
         APPROVE,
         "NOT_AWAITING_APPROVAL",
-        every(("ARRANGED", "SPOT"), ["InspectionApproved"]),
+        every(("ARRANGED", "SPOT", "STARTED_ON_THE_SPOT", "REPORTED"), ["InspectionApproved"]),
     ),
     (
         req.DISAPPROVE,
         "NOT_AWAITING_APPROVAL",
-        {"ARRANGED": "NOT_ON_THE_SPOT", "SPOT": ["InspectionApproved", "CodeRevoked"]},
+        {
+            "ARRANGED": "NOT_ON_THE_SPOT",
+            "SPOT": ["InspectionApproved", "CodeRevoked"],
+            **every(("STARTED_ON_THE_SPOT", "REPORTED"), ["InspectionApproved"]),
+        },
     ),
     (
         code,
@@ -443,6 +460,16 @@ def test_a_code_on_the_spot_is_reviewed_within_its_limit() -> None:
     assert case.duties == [("VISIT", ECOLOGY)]
     assert case.state == "READY"
     assert case.refused(APPROVE, actor="head").reason == "NOT_AWAITING_APPROVAL"
+
+
+def test_a_visit_that_only_waited_for_its_review_ends_with_it() -> None:
+    case = Case()
+    case.do(*req.REPORTED)
+    assert case.state == "REPORTED"
+    case.do(req.DISAPPROVE, actor="head")
+    assert case.state == "CLOSED"
+    assert case.inspection.approval.disapproved
+    assert case.inspection.codes[0].state == pb.Code.STATE_USED
 
 
 def test_what_the_head_disapproves_before_it_starts_does_not_start() -> None:
