@@ -153,12 +153,12 @@ async def test_an_update_decided_on_an_older_version_is_aborted(open_bureau: Bur
 @pytest.mark.parametrize(
     ("role", "enterprise", "method", "reason"),
     [
-        ("enterprise", req.FIRM, "GetTarget", "PERMISSION_DENIED"),
+        ("enterprise", req.FIRM, "GetTarget", "PERMISSION_MISSING"),
         ("planner", req.FIRM, "GetTarget", "OTHER_ENTERPRISE"),
-        ("officer", "", "RegisterTarget", "PERMISSION_DENIED"),
-        ("officer", "", "ReviewGrade", "PERMISSION_DENIED"),
-        ("loop", "", "RemoveTarget", "PERMISSION_DENIED"),
-        ("agency", "", "RecordFact", "PERMISSION_DENIED"),
+        ("officer", "", "RegisterTarget", "PERMISSION_MISSING"),
+        ("officer", "", "ReviewGrade", "PERMISSION_MISSING"),
+        ("loop", "", "RemoveTarget", "PERMISSION_MISSING"),
+        ("agency", "", "RecordFact", "PERMISSION_MISSING"),
     ],
 )
 async def test_who_may_not_is_refused(
