@@ -52,6 +52,8 @@ class _FactKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FactKind.Val
     """An honour or another mark of good credit (守信激励)."""
     FACT_KIND_REPAIR: _FactKind.ValueType  # 11
     """Credit was repaired (信用修复): what its source weighed weighs no more."""
+    FACT_KIND_DATA: _FactKind.ValueType  # 12
+    """Other data that answer questions off site, for example of a register, a meter or a sensor (数据). Weigh nothing."""
 
 class FactKind(_FactKind, metaclass=_FactKindEnumTypeWrapper):
     """What a fact about an enterprise is."""
@@ -80,6 +82,8 @@ FACT_KIND_HONOUR: FactKind.ValueType  # 10
 """An honour or another mark of good credit (守信激励)."""
 FACT_KIND_REPAIR: FactKind.ValueType  # 11
 """Credit was repaired (信用修复): what its source weighed weighs no more."""
+FACT_KIND_DATA: FactKind.ValueType  # 12
+"""Other data that answer questions off site, for example of a register, a meter or a sensor (数据). Weigh nothing."""
 Global___FactKind: _TypeAlias = FactKind  # noqa: Y015
 
 @_typing.final
