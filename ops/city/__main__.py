@@ -21,6 +21,12 @@ def main(
     enterprises: Annotated[
         int, typer.Option(min=1, max=300_000, help="How many enterprises a city has.")
     ] = given.ENTERPRISES,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER", help="Another number for an assumption; repeat for more."
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON, for other programs.")
     ] = False,
@@ -38,6 +44,8 @@ def main(
 
     `python -m ops.city --seed 1 --seeds 20` (the spread over 20 cities)
 
+    `python -m ops.city --assume SEEN_IN_DATA=0.5 --assume SENSORS=0.2` (if data were worse)
+
     `python -m ops.city --json | jq .mechanisms`
     """
     err = Console(stderr=True)
@@ -47,11 +55,26 @@ def main(
         def told(city: OneCity) -> None:
             progress.update(bar, advance=1, description=f"seed {city.seed} done")
 
-        cities = compare(seed, seeds, enterprises, told)
+        try:
+            cities = compare(seed, seeds, enterprises, told, _numbers(assume or []))
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
     if as_json:
         print(json.dumps(in_json(cities), ensure_ascii=False, indent=2))
     else:
         Console().print(tables(cities))
+
+
+def _numbers(assumed: list[str]) -> dict[str, float]:
+    """NAME=NUMBER taken apart. ValueError says which is not of that form."""
+    found = {}
+    for each in assumed:
+        name, _, number = each.partition("=")
+        try:
+            found[name] = float(number)
+        except ValueError:
+            raise ValueError(f"{each} is not NAME=NUMBER") from None
+    return found
 
 
 if __name__ == "__main__":

@@ -63,18 +63,21 @@ def compare(
     seeds: int = 1,
     enterprises: int = given.ENTERPRISES,
     told: Callable[[OneCity], None] = lambda _: None,
+    assumed: Mapping[str, float] | None = None,
 ) -> list[OneCity]:
     """Every regime in the cities of `seeds` seeds from `seed` on; `told` is called after each city.
 
-    Deterministic: the same seed gives the same figures. ValueError if there is no seed or no enterprise.
+    assumed: numbers that differ from the assumptions, by name. Deterministic: the same seed gives the same
+    figures. ValueError if there is no seed, no enterprise, or no such assumption.
     """
     if seeds < 1 or enterprises < 1:
         raise ValueError(f"{seeds} seeds and {enterprises} enterprises leave nothing to compare")
     rules = Rules(RuleBook.load(), WorkingCalendar.load(), given.CITY)
     found = []
-    for each in range(seed, seed + seeds):
-        found.append(one_city(each, rules, enterprises))
-        told(found[-1])
+    with given.assuming(assumed or {}):
+        for each in range(seed, seed + seeds):
+            found.append(one_city(each, rules, enterprises))
+            told(found[-1])
     return found
 
 

@@ -96,20 +96,23 @@ class City(NamedTuple):
 
 def generate(seed: int, rules: Rules, enterprises: int = given.ENTERPRISES) -> City:
     """The city of that seed with so many enterprises; the same seed gives the same city."""
-    on = date(given.YEAR, 1, 1)
-    items = {
-        field: tuple(item for item in rules.items(on).values() if item.field == field)
-        for field in given.OFFICES
-    }
-    bare = City(seed, {}, {}, items, {})
-    made = tuple(_enterprises(bare, enterprises))
-    city = bare._replace(enterprises={each.uscc: each for each in made})
-    city = city._replace(departments={each.field: each for each in _departments(city)})
+    city = populate(seed, rules, enterprises)
     violations: dict[tuple[str, str], tuple[Violation, ...]] = {}
     rng = city.chance("violations")
-    for each in made:
+    for each in city.enterprises.values():
         violations.update(_violations(city, each, rng))
     return city._replace(violations=violations)
+
+
+def populate(seed: int, rules: Rules, enterprises: int) -> City:
+    """The same city with nothing amiss in it."""
+    listed = rules.items(date(given.YEAR, 1, 1)).values()
+    items = {
+        field: tuple(item for item in listed if item.field == field) for field in given.OFFICES
+    }
+    bare = City(seed, {}, {}, items, {})
+    city = bare._replace(enterprises={each.uscc: each for each in _enterprises(bare, enterprises)})
+    return city._replace(departments={each.field: each for each in _departments(city)})
 
 
 def one_of(rng: Random, shares: Mapping[str, float]) -> str:
@@ -151,7 +154,7 @@ def _enterprises(city: City, number: int) -> Iterator[Enterprise]:
             fields=(),
             key=rng.random() < given.KEY_SHARE,
             fire_key=rng.random() < given.FIRE_KEY_SHARE,
-            data=tuple(word for word, share in given.DATA.items() if rng.random() < share),
+            data=tuple(word for word in given.DATA if rng.random() < given.share_of(word)),
             honoured=rng.random() < given.HONOUR_SHARE,
         )
         yield blank._replace(fields=tuple(_fields(city, blank, rng)))

@@ -17,7 +17,8 @@ def past_plan(
 ) -> list[PlannedVisit]:
     """Every department's tasks of that year; `punished`: field and enterprise of last year's penalties."""
     rng = city.chance(f"past plan {year}")
-    times = {str(number): share for number, share in given.PAST_TIMES.items()}
+    once, twice = given.PAST_ONCE, given.PAST_TWICE
+    times = {"0": 1 - once - twice, "1": once, "2": twice}
     tasks: list[PlannedVisit] = []
     for field in city.departments:
         plan = new_plan(rng)

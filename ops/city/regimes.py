@@ -11,8 +11,8 @@ from ops.city import assumptions as given
 from ops.city.generator import Enterprise
 from ops.city.history import Known, as_known, each_alone
 from ops.city.plans import months, new_plan, task
-from rules import CheckItem, Grade, Rules
-from services.inspection.inspections.merging import PlannedVisit, Visit, merge
+from rules import Grade, Rules, as_date
+from services.inspection.inspections.merging import DAY, PlannedVisit, Visit, Window, merge
 from services.inspection.inspections.precheck import answers
 from services.inspection.plans.caps import cap_of
 from services.inspection.targets.grading import grade
@@ -46,12 +46,9 @@ class Arranged(NamedTuple):
 
 
 class Screened(NamedTuple):
-    """A task after data were looked at: what must be looked at on site, what data show to be amiss, and how
-    many items they answered.
-    """
+    """A task after data were looked at: what is left to look at on site, and how many items data answered."""
 
     open: tuple[str, ...]
-    amiss: tuple[str, ...]
     answered: int
 
 
@@ -76,9 +73,9 @@ class Year:
         self._targets = graded(known.targets, rules)
         self._items = rules.items(NEW_YEAR)
         self._grades = {each.grade: each for each in rules.grades(NEW_YEAR)}
-        self._fields = {each.name: field for field, each in self._city.departments.items()}
         self._screened: dict[str, Screened] = {}
         self.planned = self._graded_plan()
+        self._clues = tuple(self._all_clues())
 
     @property
     def grades(self) -> dict[str, int]:
@@ -91,15 +88,14 @@ class Year:
         tasks = list(self.planned if regime.grading else self._past)
         off_site = 0
         if regime.data:
-            dropped = self._dropped() if regime.grading else []
-            tasks, off_site = self._data_first(tasks, dropped)
+            tasks, off_site = self._data_first(tasks)
         if not regime.merging:
             return Arranged(each_alone(tasks), off_site)
         days = self._rules.number("inspection.merge_days", NEW_YEAR)
         return Arranged(merge(tasks, days, NEW_YEAR), off_site)
 
     def cap(self, uscc: str) -> int | None:
-        """The most visits by one body."""
+        """The most visits of that enterprise by one body; None for any number."""
         return cap_of(self._targets[uscc].grading.grade, self._rules, NEW_YEAR)
 
     def _graded_plan(self) -> list[PlannedVisit]:
@@ -136,24 +132,8 @@ class Year:
             return given.TIMES_WITHOUT_CAP
         return cap if rule.sampling > given.HIGH_RISK_FROM else min(cap, 1)
 
-    def _dropped(self) -> list[PlannedVisit]:
-        """What would have been visited in the past and is not now: of each department and enterprise as many
-        tasks as there are fewer.
-        """
-        left = defaultdict[tuple[str, str], int](int)
-        for each in self.planned:
-            left[each.department, each.enterprise] += 1
-        dropped = []
-        for each in self._past:
-            left[each.department, each.enterprise] -= 1
-            if left[each.department, each.enterprise] < 0:
-                dropped.append(each)
-        return dropped
-
-    def _data_first(
-        self, tasks: Sequence[PlannedVisit], dropped: Sequence[PlannedVisit]
-    ) -> tuple[list[PlannedVisit], int]:
-        """Tasks with what is left to look at on site, clues among them; and how many items data answered."""
+    def _data_first(self, tasks: Sequence[PlannedVisit]) -> tuple[list[PlannedVisit], int]:
+        """The tasks with what is left to look at on site, then clues; and how many items data answered."""
         remain, answered = [], 0
         for each in tasks:
             if each.statutory:
@@ -163,22 +143,50 @@ class Year:
             answered += screened.answered
             if screened.open:
                 remain.append(each._replace(items=screened.open))
-        for each in dropped:
-            screened = self._screen(each)
-            answered += screened.answered
-            if screened.amiss:
-                remain.append(each._replace(items=screened.amiss, alone=False))
-        return remain, answered
+        looks = defaultdict[tuple[str, str], list[PlannedVisit]](list)
+        for each in remain:
+            for item in each.items:
+                looks[each.enterprise, item].append(each)
+        clues = [
+            clue
+            for clue in self._clues
+            if not any(_meet(clue, each) for each in looks[clue.enterprise, clue.items[0]])
+        ]
+        return [*remain, *clues], answered
 
     def _screen(self, task: PlannedVisit) -> Screened:
         """What data say of the items of a task on the first of its days."""
         if task.name not in self._screened:
-            target = as_known(self._targets[task.enterprise], task.first)
-            asked: list[CheckItem] = [self._items[each] for each in task.items]
-            found = answers(asked, target, self._rules, task.first)
-            self._screened[task.name] = Screened(
-                open=tuple(each.item for each in found if not each.off_site),
-                amiss=tuple(each.item for each in found if not each.off_site and each.basis),
-                answered=sum(each.off_site for each in found),
-            )
+            asked = [self._items[each] for each in task.items]
+            found = answers(asked, self._targets[task.enterprise], self._rules, task.first)
+            left = tuple(each.item for each in found if not each.off_site)
+            self._screened[task.name] = Screened(left, len(found) - len(left))
         return self._screened[task.name]
+
+    def _all_clues(self) -> Iterator[PlannedVisit]:
+        """A task for each report of the year that shows something amiss: to look at that item on site."""
+        plan = new_plan(self._city.chance("clues"))
+        for uscc, target in self._targets.items():
+            for fact in target.facts:
+                if fact.compliant or not fact.answers or fact.date.year != given.YEAR:
+                    continue
+                yield from self._clues_of(plan, self._city.enterprises[uscc], target, fact)
+
+    def _clues_of(
+        self, plan: str, enterprise: Enterprise, target: pb.Target, fact: pb.Fact
+    ) -> Iterator[PlannedVisit]:
+        day = as_date(fact.date)
+        window = Window(day + DAY, day + given.CLUE_DAYS * DAY)
+        for field in enterprise.fields:
+            asked = self._city.items_of(field, enterprise)
+            concerned = [item for item in asked if set(item.answered_by) & set(fact.answers)]
+            for answer in answers(concerned, target, self._rules, day):
+                if not answer.off_site and fact.id in answer.basis:
+                    clue = task(self._city, plan, field, enterprise, 0, window)
+                    name = f"{plan}/tasks/{fact.id}"
+                    # It keeps its days, as a statutory one: merging must not send anybody before the report.
+                    yield clue._replace(name=name, items=(answer.item,), statutory=True)
+
+
+def _meet(one: PlannedVisit, other: PlannedVisit) -> bool:
+    return one.first <= other.last and other.first <= one.last

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from statistics import mean
 from typing import Any
 
+from rich import box
 from rich.console import Group
 from rich.table import Table
 
@@ -11,7 +12,7 @@ from ops.city.comparison import OneCity, Spread
 from ops.city.regimes import ALL, ALONE, EVERY, GRADING, MERGING, Regime
 
 ASKED = {
-    ALONE: "every department alone, as in the past",
+    ALONE: "alone as in the past",
     MERGING: "merging only",
     GRADING: "grading only",
     ALL: "all mechanisms",
@@ -70,19 +71,16 @@ def _figures(regime: Regime) -> dict[str, Figure]:
 
 
 def _regimes(cities: Sequence[OneCity]) -> Table:
-    table = Table(title=f"a year of {cities[0].enterprises:,} enterprises, {_seeds(cities)}")
-    for column in ("regime", "visits", "joint", "per firm", "spared"):
-        table.add_column(column, justify="left" if column == "regime" else "right")
-    for column in ("with a hit", "off site", "found", "serious"):
+    table = _table(f"a year of {cities[0].enterprises:,} enterprises, {_seeds(cities)}")
+    table.add_column("regime", no_wrap=True)
+    for column in ("visits", "joint", "spared", "hits", "off site", "found", "serious"):
         table.add_column(column, justify="right")
     for regime in ASKED:
         each = [city.outcomes[regime] for city in cities]
-        visits = mean(one.visits for one in each)
         table.add_row(
             ASKED[regime],
-            f"{visits:,.0f}",
+            f"{mean(one.visits for one in each):,.0f}",
             f"{mean(one.joint for one in each):,.0f}",
-            f"{visits / cities[0].enterprises:.2f}",
             f"{mean(city.saved(regime) for city in cities):.1%}",
             f"{mean(one.hits / max(one.visits, 1) for one in each):.1%}",
             f"{mean(one.off_site for one in each):,.0f}",
@@ -93,7 +91,7 @@ def _regimes(cities: Sequence[OneCity]) -> Table:
 
 
 def _spread(cities: Sequence[OneCity]) -> Table:
-    table = Table(title=f"all mechanisms against every department alone, {_seeds(cities)}")
+    table = _table(f"all mechanisms against alone, {_seeds(cities)}")
     for column in ("figure", "mean", "least", "most", "deviation"):
         table.add_column(column, justify="left" if column == "figure" else "right")
     figures = _figures(ALL)
@@ -104,7 +102,7 @@ def _spread(cities: Sequence[OneCity]) -> Table:
 
 
 def _mechanisms(cities: Sequence[OneCity]) -> Table:
-    table = Table(title="what each mechanism brings")
+    table = _table("what each mechanism brings")
     for column in ("mechanism", "by itself", "found", "missing from all", "found", "its share"):
         table.add_column(column, justify="left" if column == "mechanism" else "right")
     for mechanism in Regime._fields:
@@ -119,6 +117,10 @@ def _mechanisms(cities: Sequence[OneCity]) -> Table:
             f"{mean(city.share_of(mechanism) for city in cities):.1%}",
         )
     return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, box=box.SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
 
 
 def _seeds(cities: Sequence[OneCity]) -> str:

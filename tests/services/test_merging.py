@@ -202,6 +202,14 @@ def test_days_on_which_both_were_planned_are_preferred() -> None:
     assert visit.allowed == (date(2026, 3, 27), date(2026, 5, 5))
 
 
+def test_of_days_that_are_as_good_the_earliest_are_proposed_and_of_stays_the_longer() -> None:
+    april = date(2026, 4, 1)
+    alike = [task("1", april, 5), task("2", april + 10 * DAY, 5)]
+    assert merge(alike, 15, JANUARY)[0].window == (april, april + 4 * DAY)
+    longer = [task("1", april, 5), task("2", april + 10 * DAY, 6)]
+    assert merge(longer, 15, JANUARY)[0].window == (april + 10 * DAY, april + 15 * DAY)
+
+
 def test_a_single_task_stays_where_it_was_planned() -> None:
     (visit,) = merge([task("1", date(2026, 4, 1), 20)], 15, JANUARY)
     assert visit.window == (date(2026, 4, 1), date(2026, 4, 20))

@@ -159,6 +159,10 @@ def _proposed(tasks: Sequence[PlannedVisit], common: Window) -> Window:
     """Of the common days those on which most tasks stay where they were planned: the longest such run, of
     equals the earliest; all common days where each task has to move. A sweep over the ends of windows.
     """
+    latest = max(common.first, max(task.first for task in tasks))
+    earliest = min(common.last, min(task.last for task in tasks))
+    if latest <= earliest:  # mostly all can stay
+        return Window(latest, earliest)
     changes: defaultdict[date, int] = defaultdict(int)
     for task in tasks:
         first, last = max(task.first, common.first), min(task.last, common.last)
