@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from ops import backup_cli, log_cli, personal_cli, rebuild_cli
+from ops import backup_cli, codes_cli, log_cli, personal_cli, rebuild_cli
 from ops import settings as configuration
 from ops.calendars import Refused
 from ops.failures import DemoFailed, LogRefused, NotForgotten, ScenarioError, Unreachable
@@ -75,6 +75,7 @@ app.add_typer(calendar, name="calendar")
 log_cli.register(app)
 backup_cli.register(app)
 personal_cli.register(app)
+codes_cli.register(app)
 rebuild_cli.register(app)
 
 out = Console()

@@ -21,6 +21,7 @@ def serve(settings: Settings) -> None:
     """Serve gRPC until SIGTERM or Ctrl-C, then let the calls under way finish. Raises Unreachable."""
     from sqlalchemy.exc import DBAPIError
 
+    from ops.codes import code_key
     from ops.key_files import DRAW, MASTER
     from ops.tokens import trusted_keys
     from rpc.permissions import ROLES_FILE
@@ -38,6 +39,7 @@ def serve(settings: Settings) -> None:
         clock=settings.clock or "",
         master_key=MASTER.found(settings),
         draw_key=DRAW.found(settings),
+        code_key=code_key(settings),
         evidence_most_bytes=settings.evidence_mib << 20,
     )
     host = settings.grpc_address.rpartition(":")[0]

@@ -150,6 +150,9 @@ class Settings(BaseSettings):
     draw_key: Absolute | None = _variable(
         "BIHUAN_DRAW_KEY", None, "file of the key of the secrets of draws; unset: one of our own"
     )
+    code_key: Absolute | None = _variable(
+        "BIHUAN_CODE_KEY", None, "key that signs inspection codes; unset: one of our own"
+    )
     log_origin: str = _variable(
         "BIHUAN_LOG_ORIGIN", "bihuan.local/log", "name of the log in its checkpoints"
     )

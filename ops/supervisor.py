@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from ops import ports, postgres, temporal
+from ops import codes, ports, postgres, temporal
 from ops.home import Addresses, forget_addresses, lock, note_addresses, stop_leftovers
 from ops.key_files import DRAW, MASTER
 from ops.part import Part, PartFailed, Running, Say
@@ -159,6 +159,7 @@ class Stack:
         if "service" in self._wanted:
             for key in (MASTER, DRAW):
                 key.ensure(self.settings)
+            codes.ensure_code_key(self.settings)
         await self._start_postgres()
         # Each stage needs the one before; the service brings the database's schemas up to date.
         await asyncio.gather(self._start_temporal(), self._start_own("service"))

@@ -60,7 +60,9 @@ def _whole(state: Any) -> Any:
     return state
 
 
-async def _as_decided(_: AsyncConnection, events: Sequence[Message]) -> Sequence[Message]:
+async def _as_decided(
+    _: AsyncConnection, state: Any, events: Sequence[Message]
+) -> Sequence[Message]:
     return events
 
 
@@ -71,8 +73,8 @@ class Aggregate(Generic[State]):
     category: stream category, for example "rectification.problem"; blank: the state before the first
     event, its name set; evolve: pure; events: all that it folds, newest versions only; project: writes
     what queries need of the state, and of nothing else, in the append's transaction; stamp: completes
-    events with what only that transaction can give, for example serial numbers without gaps, or refuses;
-    answer: of the state what callers are answered with, now and when they repeat a request.
+    events on the state with what only that transaction can give, for example serial numbers without gaps,
+    or refuses; answer: of the state what callers are answered with, now and when they repeat a request.
     """
 
     category: str

@@ -35,6 +35,7 @@ from services.evidence.service import MOST_SECONDS, EvidenceService
 from services.feed.service import FeedService
 from services.health import watch
 from services.inspection.draws.key import DrawKey
+from services.inspection.inspections.signing import CodeKeys
 from services.inspection.wiring import services as inspection
 from services.notification.service import NotificationService
 from services.penalty.service import CaseDesk, PaymentService, PenaltyCaseService
@@ -63,7 +64,7 @@ class ServeOptions:
     """Typed configuration of the services; `clock` is rules.Clock as text, empty for real time.
 
     Without a `master_key`, a file as of MasterKeyFile, what has personal data in it is UNAVAILABLE; without a
-    `draw_key`, another such file, draws are.
+    `draw_key`, another such file, draws are; without a `code_key`, a file as of CodeKeys, inspection codes.
     """
 
     database_url: str
@@ -76,6 +77,7 @@ class ServeOptions:
     clock: str = ""
     master_key: Path | None = None
     draw_key: Path | None = None
+    code_key: Path | None = None
     evidence_most_bytes: int = MOST_BYTES
     upload_seconds: float = MOST_SECONDS
 
@@ -137,6 +139,8 @@ async def _until(stop: asyncio.Event, *work: Coroutine[Any, Any, None]) -> None:
 def _server(options: ServeOptions, stores: dict[str, EventStore], shelf: CalendarShelf) -> Server:
     if options.master_key is None:
         log.warning("there is no master key: what has personal data in it is UNAVAILABLE")
+    if options.code_key is None:
+        log.warning("there is no key that signs inspection codes: they are UNAVAILABLE")
     vault = Vault(stores["writer"].engine, MasterKeyFile(options.master_key))
     return Server(
         _services(options, stores, shelf, vault),
@@ -170,7 +174,14 @@ def _services(
             payment_service_pb2_grpc.add_PaymentServiceServicer_to_server,
             payment_service_pb2.DESCRIPTOR.services_by_name["PaymentService"],
         ),
-        *inspection(stores["inspection"], shelf, files, clock, DrawKey(options.draw_key)),
+        *inspection(
+            stores["inspection"],
+            shelf,
+            files,
+            clock,
+            DrawKey(options.draw_key),
+            CodeKeys(options.code_key),
+        ),
         Service(
             NotificationService(stores["notification"], clock),
             notice_pb2_grpc.add_NotificationServiceServicer_to_server,

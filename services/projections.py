@@ -8,6 +8,8 @@ from sqlalchemy import Table
 from services.aggregate import Aggregate
 from services.inspection.draws import service as draws
 from services.inspection.draws import views as draw_views
+from services.inspection.inspections import desk as inspections
+from services.inspection.inspections import views as inspection_views
 from services.inspection.plans import service as plans
 from services.inspection.plans import views as plan_views
 from services.inspection.roster import service as roster
@@ -37,7 +39,15 @@ class Projection:
 
 PROJECTIONS = {
     "inspection": Projection(
-        (roster.DEPARTMENT, roster.INSPECTOR, targets.TARGET, plans.PLAN, draws.DRAW),
+        (
+            roster.DEPARTMENT,
+            roster.INSPECTOR,
+            targets.TARGET,
+            plans.PLAN,
+            draws.DRAW,
+            inspections.INSPECTION,
+            visits.VISIT,
+        ),
         (
             roster_views.DEPARTMENT,
             roster_views.INSPECTOR,
@@ -46,6 +56,10 @@ PROJECTIONS = {
             plan_views.TASK,
             plan_views.TASK_CLAIM,
             draw_views.DRAW,
+            *inspection_views.TABLES,
+            tally.TALLY,
+            visit_views.VISIT,
+            visit_numbers.VISIT_NUMBER,
         ),
     ),
     "notification": Projection((notification.NOTICE,), (notification_views.NOTICE,)),

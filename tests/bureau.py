@@ -15,10 +15,14 @@ from bihuan.evidence.v1 import evidence_service_pb2 as evidence_pb
 from bihuan.evidence.v1 import evidence_service_pb2_grpc
 from bihuan.feed.v1 import feed_service_pb2_grpc
 from bihuan.inspection.v1 import (
+    code_service_pb2_grpc,
     draw_service_pb2_grpc,
+    inspection_service_pb2_grpc,
     plan_service_pb2_grpc,
     roster_service_pb2_grpc,
+    statistics_service_pb2_grpc,
     target_service_pb2_grpc,
+    visit_service_pb2_grpc,
 )
 from bihuan.notification.v1 import notice_pb2_grpc
 from bihuan.penalty.v1 import payment_service_pb2_grpc, penalty_case_service_pb2_grpc
@@ -32,6 +36,7 @@ from rpc.client import connect
 from rpc.identity import Identity
 from rpc.issuer import LocalIssuer
 from services.app import ServeOptions, serve
+from services.inspection.inspections.signing import CodeKeys
 
 ENTERPRISE = pb.Enterprise(uscc="91130200699229617X", display_name="昆都仑一号钢铁有限公司")
 
@@ -45,6 +50,8 @@ class Client:
         self.penalties = penalty_case_service_pb2_grpc.PenaltyCaseServiceStub(channel)
         self.payments = payment_service_pb2_grpc.PaymentServiceStub(channel)
         self.draws = draw_service_pb2_grpc.DrawServiceStub(channel)
+        self.inspections = inspection_service_pb2_grpc.InspectionServiceStub(channel)
+        self.codes = code_service_pb2_grpc.CodeServiceStub(channel)
         self.plans = plan_service_pb2_grpc.PlanServiceStub(channel)
         self.roster = roster_service_pb2_grpc.RosterServiceStub(channel)
         self.targets = target_service_pb2_grpc.TargetServiceStub(channel)
@@ -102,6 +109,14 @@ def key_file(folder: Path, name: str) -> Path:
     return path
 
 
+def code_key(folder: Path) -> Path:
+    """The key that signs inspection codes, made once."""
+    path = folder / "code.key"
+    if not path.exists():
+        CodeKeys.create(path)
+    return path
+
+
 @asynccontextmanager
 async def bureau(
     database_url: str, folder: Path, clock: str = "", **options_: Any
@@ -120,6 +135,7 @@ async def bureau(
         **{
             "master_key": key_file(folder, "master.key"),
             "draw_key": key_file(folder, "draw.key"),
+            "code_key": code_key(folder),
             **options_,
         },
     )

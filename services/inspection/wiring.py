@@ -1,8 +1,12 @@
 """The services of inspection, as one list for services/app.py."""
 
 from bihuan.inspection.v1 import (
+    code_service_pb2,
+    code_service_pb2_grpc,
     draw_service_pb2,
     draw_service_pb2_grpc,
+    inspection_service_pb2,
+    inspection_service_pb2_grpc,
     plan_service_pb2,
     plan_service_pb2_grpc,
     roster_service_pb2,
@@ -21,6 +25,10 @@ from services.calendar.shelf import CalendarShelf
 from services.evidence.files import EvidenceFiles
 from services.inspection.draws.key import DrawKey
 from services.inspection.draws.service import DrawService
+from services.inspection.inspections.code_service import CodeService
+from services.inspection.inspections.desk import InspectionDesk
+from services.inspection.inspections.service import InspectionService
+from services.inspection.inspections.signing import CodeKeys
 from services.inspection.plans.service import PlanService
 from services.inspection.roster.service import RosterService
 from services.inspection.statistics.service import StatisticsService
@@ -34,10 +42,31 @@ def services(
     files: EvidenceFiles,
     clock: Clock,
     draw_key: DrawKey,
+    keys: CodeKeys,
 ) -> list[Service]:
-    """Every service of the domain, on the store of its role."""
-    desk = InspectionDesk(store, shelf, files, clock)
+    """Every service of the domain, on the store of its role; `keys` sign inspection codes."""
+    desk = InspectionDesk(store, shelf, files, clock, keys)
     return [
+        Service(
+            RosterService(store, clock),
+            roster_service_pb2_grpc.add_RosterServiceServicer_to_server,
+            roster_service_pb2.DESCRIPTOR.services_by_name["RosterService"],
+        ),
+        Service(
+            TargetService(store, shelf, clock),
+            target_service_pb2_grpc.add_TargetServiceServicer_to_server,
+            target_service_pb2.DESCRIPTOR.services_by_name["TargetService"],
+        ),
+        Service(
+            PlanService(store, shelf, clock),
+            plan_service_pb2_grpc.add_PlanServiceServicer_to_server,
+            plan_service_pb2.DESCRIPTOR.services_by_name["PlanService"],
+        ),
+        Service(
+            DrawService(store, shelf, clock, draw_key),
+            draw_service_pb2_grpc.add_DrawServiceServicer_to_server,
+            draw_service_pb2.DESCRIPTOR.services_by_name["DrawService"],
+        ),
         Service(
             InspectionService(desk),
             inspection_service_pb2_grpc.add_InspectionServiceServicer_to_server,
@@ -57,15 +86,5 @@ def services(
             StatisticsService(store, shelf, clock),
             statistics_service_pb2_grpc.add_StatisticsServiceServicer_to_server,
             statistics_service_pb2.DESCRIPTOR.services_by_name["StatisticsService"],
-        ),
-        Service(
-            PlanService(store, shelf, clock),
-            plan_service_pb2_grpc.add_PlanServiceServicer_to_server,
-            plan_service_pb2.DESCRIPTOR.services_by_name["PlanService"],
-        ),
-        Service(
-            DrawService(store, shelf, clock, draw_key),
-            draw_service_pb2_grpc.add_DrawServiceServicer_to_server,
-            draw_service_pb2.DESCRIPTOR.services_by_name["DrawService"],
         ),
     ]

@@ -7,8 +7,7 @@ from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from services.inspection.inspections import codes, results
 from services.inspection.inspections.evolve import Event, evolve
-from services.inspection.inspections.known import assigned
-from services.inspection.inspections.proceeding import Proceeding
+from services.inspection.inspections.proceeding import Proceeding, assigned
 
 
 def approve(p: Proceeding, command: rpc_pb.ApproveInspectionRequest) -> list[Event]:

@@ -11,7 +11,6 @@ from bihuan.inspection.v1 import code_service_pb2_grpc
 from rpc.errors import failed_precondition
 from rules import UnknownRule
 from services.inspection.inspections.desk import InspectionDesk
-from services.inspection.inspections.signing import CodeKeys
 from services.inspection.inspections.verification import normalised, verdict, verification
 
 Context: TypeAlias = Any
@@ -20,15 +19,14 @@ Context: TypeAlias = Any
 class CodeService(code_service_pb2_grpc.CodeServiceServicer):
     """For the page on which a code is scanned; whoever asks is not known."""
 
-    def __init__(self, desk: InspectionDesk, keys: CodeKeys) -> None:
+    def __init__(self, desk: InspectionDesk) -> None:
         self._desk = desk
-        self._keys = keys
 
     async def VerifyCode(
         self, request: pb.VerifyCodeRequest, context: Context
     ) -> pb.CodeVerification:
         # Before anything is looked up: without a key a code that was issued answers as one that was not.
-        keys = self._keys.trusted()
+        keys = self._desk.keys.trusted()
         inspection = await self._desk.of_code(normalised(request.code))
         rules, now = self._desk.shelf.rules, self._desk.clock.now()
         if inspection is not None:
@@ -41,7 +39,7 @@ class CodeService(code_service_pb2_grpc.CodeServiceServicer):
     async def RateInspection(
         self, request: pb.RateInspectionRequest, context: Context
     ) -> pb.CodeVerification:
-        keys, asked = self._keys.trusted(), pb.VerifyCodeRequest(code=request.code)
+        keys, asked = self._desk.keys.trusted(), pb.VerifyCodeRequest(code=request.code)
         inspection = await self._desk.of_code(normalised(request.code))
         found = verdict(inspection, asked, keys, self._desk.clock.now())
         if inspection is None or found != pb.VERDICT_USED:
@@ -53,7 +51,7 @@ class CodeService(code_service_pb2_grpc.CodeServiceServicer):
     async def GetSigningKeys(
         self, request: pb.GetSigningKeysRequest, context: Context
     ) -> pb.SigningKeys:
-        keys = self._keys.trusted()
+        keys = self._desk.keys.trusted()
         return pb.SigningKeys(
             keys=[pb.SigningKeys.Key(id=id_, public_key=key) for id_, key in keys.items()]
         )

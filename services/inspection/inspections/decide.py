@@ -7,7 +7,16 @@ from bihuan.inspection.v1 import code_service_pb2 as code_pb
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from rules import UnknownRule
-from services.inspection.inspections import on_site, precheck, results
+from services.inspection.inspections import (
+    approval,
+    codes,
+    deadlines,
+    on_site,
+    opening,
+    participation,
+    precheck,
+    results,
+)
 from services.inspection.inspections.evolve import Event
 from services.inspection.inspections.proceeding import Proceeding
 
@@ -42,6 +51,15 @@ ALLOWED: dict[type[Any], tuple[tuple[State, ...], str]] = {
     rpc_pb.CancelInspectionRequest: (BEFORE_START, "NOT_CANCELLABLE"),
 }
 DECISIONS: dict[type[Any], Callable[[Proceeding, Any], list[Event]]] = {
+    rpc_pb.OpenInspectionRequest: opening.open_inspection,
+    rpc_pb.AnswerInvitationRequest: participation.answer,
+    rpc_pb.AssignInspectorsRequest: participation.assign,
+    rpc_pb.ApproveInspectionRequest: approval.approve,
+    rpc_pb.IssueCodeRequest: codes.issue,
+    rpc_pb.RevokeCodeRequest: codes.revoke,
+    rpc_pb.CancelInspectionRequest: deadlines.cancel,
+    rpc_pb.ExpireDeadlineRequest: deadlines.expire,
+    rpc_pb.RecountDeadlinesRequest: deadlines.recount,
     rpc_pb.PrecheckInspectionRequest: precheck.precheck,
     rpc_pb.StartInspectionRequest: on_site.start,
     rpc_pb.RecordEntriesRequest: on_site.record_entries,

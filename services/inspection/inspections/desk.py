@@ -20,9 +20,10 @@ from services.inspection.inspections.acting import require_department
 from services.inspection.inspections.decide import decide
 from services.inspection.inspections.evolve import Event, evolve
 from services.inspection.inspections.known import LOADS, known
-from services.inspection.inspections.proceeding import Known, Mint, Proceeding
+from services.inspection.inspections.proceeding import Known, Proceeding
 from services.inspection.inspections.recording import stamp
 from services.inspection.inspections.sight import shown
+from services.inspection.inspections.signing import CodeKeys
 from services.masks import masked
 
 INSPECTION = Aggregate(
@@ -40,7 +41,7 @@ class Moved(Exception):
 
 
 class InspectionDesk:
-    """Carries out commands and queries on inspections. `mint` signs codes; None without a key."""
+    """Carries out commands and queries on inspections. `keys` sign codes."""
 
     def __init__(
         self,
@@ -48,14 +49,14 @@ class InspectionDesk:
         shelf: CalendarShelf,
         files: EvidenceFiles,
         clock: Clock,
-        mint: Mint | None = None,
+        keys: CodeKeys,
     ) -> None:
         self.store = store
         self.shelf = shelf
         self.commands = Commands(store, INSPECTION)
         self.clock = clock
         self._files = files
-        self._mint = mint
+        self.keys = keys
 
     async def open(self, command: rpc_pb.OpenInspectionRequest) -> pb.Inspection:
         """A new inspection."""
@@ -90,7 +91,7 @@ class InspectionDesk:
         return shown(await self._execute(name, command))
 
     async def _execute(self, name: str, command: Any) -> pb.Inspection:
-        found, etag = Known(mint=self._mint), ""
+        found, etag = Known(mint=self.keys.mint), ""
         if type(command) in LOADS:
             before = await self.found(name)
             found, etag = await self.known(before, command), before.etag
@@ -106,7 +107,7 @@ class InspectionDesk:
     async def known(self, inspection: pb.Inspection, command: Any) -> Known:
         """What the command needs to know of other rooms, and what signs codes."""
         async with self.store.engine.connect() as conn:
-            return replace(await known(conn, inspection, command), mint=self._mint)
+            return replace(await known(conn, inspection, command), mint=self.keys.mint)
 
     def proceeding(
         self, inspection: pb.Inspection, found: Known | None = None, district: str = ""
@@ -115,7 +116,7 @@ class InspectionDesk:
         actor, now = current_identity().subject, self.clock.now()
         place = district or inspection.enterprise.district
         rules = self.shelf.rules.at(place) if place else self.shelf.rules
-        return Proceeding(inspection, actor, rules, now, found or Known(mint=self._mint))
+        return Proceeding(inspection, actor, rules, now, found or Known(mint=self.keys.mint))
 
     async def get(self, name: str) -> pb.Inspection:
         """The inspection as the caller may see it. NOT_FOUND."""

@@ -72,7 +72,7 @@ def _prepare(after: pb.Inspection, event: Event) -> None:
             after.cancel_reason = event.reason
             _revoke(after, event.reason, event.occurrence.occur_time)
         case ev.DeadlinePassed() if event.deadline.duty == pb.DUTY_ANSWER:
-            silence = pb.Participant(answer=pb.ANSWER_TIMED_OUT)
+            silence = pb.Participant(answer=event.answer)
             _answer(after, event.deadline.department, silence, event.occurrence)
         case _:
             _carry_out(after, event)

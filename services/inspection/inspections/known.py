@@ -6,7 +6,13 @@ from typing import Any, TypeAlias
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bihuan.inspection.v1 import inspection_pb2 as pb
-from services.inspection.inspections.proceeding import Known
+from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
+from bihuan.inspection.v1 import plan_pb2, roster_pb2
+from services.inspection.inspections import views
+from services.inspection.inspections.proceeding import Known, Task, assigned
+from services.inspection.plans.views import tasks as tasks_of
+from services.inspection.roster import views as roster
+from services.inspection.targets.views import targets
 
 Load: TypeAlias = Callable[[AsyncConnection, pb.Inspection, Any], Awaitable[Known]]
 """What is known for a command on the inspection; the blank one for a command that opens it."""
@@ -17,8 +23,70 @@ async def nothing(conn: AsyncConnection, inspection: pb.Inspection, command: Any
     return Known()
 
 
+async def for_opening(
+    conn: AsyncConnection, inspection: pb.Inspection, command: rpc_pb.OpenInspectionRequest
+) -> Known:
+    """The enterprise, the departments, and their tasks as far as they are open."""
+    names = [name for draft in command.participants for name in draft.tasks]
+    found = await tasks_of(conn, names) if names else {}
+    departments = {}
+    for draft in command.participants:
+        department = await roster.department(conn, draft.department)
+        if department is not None:
+            departments[department.name] = department
+    return Known(
+        target=(await targets(conn, [command.enterprise])).get(command.enterprise),
+        departments=departments,
+        tasks={
+            name: Task(name, each.department, each.kind, each.task)
+            for name, each in found.items()
+            if each.state == plan_pb2.TASK_STATE_OPEN
+        },
+    )
+
+
+async def inspectors_named(conn: AsyncConnection, inspection: pb.Inspection, command: Any) -> Known:
+    """The inspectors that the command names."""
+    return Known(inspectors=await _inspectors(conn, command.inspectors))
+
+
+async def inspectors_assigned(
+    conn: AsyncConnection, inspection: pb.Inspection, command: Any
+) -> Known:
+    """The inspectors of the inspection."""
+    return Known(inspectors=await _inspectors(conn, assigned(inspection)))
+
+
+async def for_a_code(conn: AsyncConnection, inspection: pb.Inspection, command: Any) -> Known:
+    """The inspectors of the inspection, and the enterprise with its grade of today."""
+    uscc = inspection.enterprise.uscc
+    return Known(
+        target=(await targets(conn, [uscc])).get(uscc),
+        inspectors=await _inspectors(conn, assigned(inspection)),
+    )
+
+
+async def for_a_look_at_data(
+    conn: AsyncConnection, inspection: pb.Inspection, command: Any
+) -> Known:
+    """The enterprise with what is known of it, and its earlier inspections."""
+    uscc = inspection.enterprise.uscc
+    return Known(
+        target=(await targets(conn, [uscc])).get(uscc),
+        earlier=await views.earlier(conn, inspection),
+    )
+
+
 # A command that is not here needs nothing.
-LOADS: dict[type[Any], Load] = {}
+LOADS: dict[type[Any], Load] = {
+    rpc_pb.OpenInspectionRequest: for_opening,
+    rpc_pb.AnswerInvitationRequest: inspectors_named,
+    rpc_pb.AssignInspectorsRequest: inspectors_named,
+    rpc_pb.ApproveInspectionRequest: inspectors_assigned,
+    rpc_pb.IssueCodeRequest: for_a_code,
+    rpc_pb.StartInspectionRequest: inspectors_assigned,
+    rpc_pb.PrecheckInspectionRequest: for_a_look_at_data,
+}
 
 
 async def known(conn: AsyncConnection, inspection: pb.Inspection, command: Any) -> Known:
@@ -26,6 +94,12 @@ async def known(conn: AsyncConnection, inspection: pb.Inspection, command: Any) 
     return await LOADS.get(type(command), nothing)(conn, inspection, command)
 
 
-def assigned(inspection: pb.Inspection) -> Iterable[str]:
-    """Names of all inspectors of an inspection."""
-    return (each.inspector for one in inspection.participants for each in one.inspectors)
+async def _inspectors(
+    conn: AsyncConnection, names: Iterable[str]
+) -> dict[str, roster_pb2.Inspector]:
+    found = {}
+    for name in dict.fromkeys(names):
+        inspector = await roster.inspector(conn, name)
+        if inspector is not None:
+            found[name] = inspector
+    return found

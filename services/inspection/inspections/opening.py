@@ -105,10 +105,16 @@ def _target(p: Proceeding, command: rpc_pb.OpenInspectionRequest) -> target_pb2.
     target = p.known.target
     if target is None or target.HasField("remove_time"):
         raise p.refuse("NOT_ON_REGISTER", f"{command.enterprise} is not on the register")
-    if target.sensorless and not command.HasField("clue"):
-        text = f"{target.display_name} is monitored without visits: it is visited on a clue alone"
-        raise p.refuse("MONITORED_WITHOUT_VISITS", text)
     return target
+
+
+def _require_visits(p: Proceeding, target: target_pb2.Target, tasks: Iterable[Task]) -> None:
+    """Who is monitored without visits (无感监测) is visited on a clue, or where a law demands it."""
+    if target.sensorless and not all(each.task.statutory for each in tasks):
+        text = (
+            f"{target.display_name} is monitored without visits: only a clue or a law leads there"
+        )
+        raise p.refuse("MONITORED_WITHOUT_VISITS", text)
 
 
 def _participant(

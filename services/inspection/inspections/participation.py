@@ -64,9 +64,7 @@ def _answered(p: Proceeding, department: str) -> ev.Occurrence:
     ]
     if pending:
         return p.occurrence(closes=closes)
-    visit = p.open(
-        pb.DUTY_VISIT, p.lead.department, p.today, due=as_date(p.inspection.to_date)
-    )
+    visit = p.open(pb.DUTY_VISIT, p.lead.department, p.today, due=as_date(p.inspection.to_date))
     return p.occurrence(pb.STATE_ARRANGED, opens=[visit], closes=closes)
 
 

@@ -184,6 +184,11 @@ def going(inspection: pb.Inspection) -> list[pb.Participant]:
     ]
 
 
+def assigned(inspection: pb.Inspection) -> Iterable[str]:
+    """Names of all inspectors of an inspection."""
+    return (each.inspector for one in inspection.participants for each in one.inspectors)
+
+
 def whole_date(value: date_pb2.Date, name: str) -> date:
     """The day that a command names. INVALID_ARGUMENT naming the field if it is none."""
     try:

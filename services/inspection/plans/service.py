@@ -161,7 +161,9 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
                 found[name] = {lot.enterprise for lot in draw.lots}
         return found
 
-    async def _stamp(self, conn: AsyncConnection, events: Sequence[Message]) -> Sequence[Message]:
+    async def _stamp(
+        self, conn: AsyncConnection, plan: pb.Plan, events: Sequence[Message]
+    ) -> Sequence[Message]:
         """Refuses, in the transaction of the events, what others did meanwhile makes impossible."""
         for event in events:
             if isinstance(event, ev.PlanSubmitted):

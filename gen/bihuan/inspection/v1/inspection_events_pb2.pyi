@@ -623,8 +623,11 @@ class DeadlinePassed(_message.Message):
     OCCURRENCE_FIELD_NUMBER: _builtins.int
     DEADLINE_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
     missed: _builtins.bool
     """It is a duty that was missed (逾期)."""
+    answer: _inspection_pb2.Answer.ValueType
+    """Of an invitation, what silence is taken for: timed out, or accepted where a place reads it so."""
     @_builtins.property
     def occurrence(self) -> Global___Occurrence:
         """What every event says."""
@@ -639,10 +642,11 @@ class DeadlinePassed(_message.Message):
         occurrence: Global___Occurrence | None = ...,
         deadline: _inspection_pb2.OpenDeadline | None = ...,
         missed: _builtins.bool = ...,
+        answer: _inspection_pb2.Answer.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "occurrence", b"occurrence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline", b"deadline", "missed", b"missed", "occurrence", b"occurrence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "deadline", b"deadline", "missed", b"missed", "occurrence", b"occurrence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -705,11 +705,40 @@ class DistributeTasksResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class Refused(_message.Message):
+        """Visits that cannot be opened, for one reason."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        REASON_FIELD_NUMBER: _builtins.int
+        VISIT_COUNT_FIELD_NUMBER: _builtins.int
+        EXAMPLE_FIELD_NUMBER: _builtins.int
+        reason: _builtins.str
+        """The reason, as OpenInspection gives it."""
+        visit_count: _builtins.int
+        """How many visits."""
+        example: _builtins.str
+        """In words, of one of them."""
+        def __init__(
+            self,
+            *,
+            reason: _builtins.str = ...,
+            visit_count: _builtins.int = ...,
+            example: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["example", b"example", "reason", b"reason", "visit_count", b"visit_count"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     TASK_COUNT_FIELD_NUMBER: _builtins.int
     VISIT_COUNT_FIELD_NUMBER: _builtins.int
     JOINT_COUNT_FIELD_NUMBER: _builtins.int
     OPENED_COUNT_FIELD_NUMBER: _builtins.int
     SAVED_COUNT_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     task_count: _builtins.int
     """Open tasks found."""
     visit_count: _builtins.int
@@ -720,6 +749,10 @@ class DistributeTasksResponse(_message.Message):
     """Inspections opened so far."""
     saved_count: _builtins.int
     """Tasks that are merged with others, that is, tasks less visits."""
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___DistributeTasksResponse.Refused]:
+        """Visits that cannot be opened; their tasks stay open."""
+
     def __init__(
         self,
         *,
@@ -728,10 +761,11 @@ class DistributeTasksResponse(_message.Message):
         joint_count: _builtins.int = ...,
         opened_count: _builtins.int = ...,
         saved_count: _builtins.int = ...,
+        refused: _abc.Iterable[Global___DistributeTasksResponse.Refused] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["joint_count", b"joint_count", "opened_count", b"opened_count", "saved_count", b"saved_count", "task_count", b"task_count", "visit_count", b"visit_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["joint_count", b"joint_count", "opened_count", b"opened_count", "refused", b"refused", "saved_count", b"saved_count", "task_count", b"task_count", "visit_count", b"visit_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -248,6 +248,7 @@ class InspectionServiceServicer:
     def DistributeTasks(self, request, context):
         """Merges the open tasks of all departments whose days lie in a span, and opens an inspection for every visit that
         this gives; tells how far it has come. What was opened stays, so the same call again goes on where it ended.
+        Whoever holds the permission distributes for all departments; each still answers for itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

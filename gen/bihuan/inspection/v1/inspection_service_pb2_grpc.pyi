@@ -58,6 +58,7 @@ class InspectionServiceStub:
     DistributeTasks: _aio.UnaryStreamMultiCallable[_inspection_service_pb2.DistributeTasksRequest, _inspection_service_pb2.DistributeTasksResponse]
     """Merges the open tasks of all departments whose days lie in a span, and opens an inspection for every visit that
     this gives; tells how far it has come. What was opened stays, so the same call again goes on where it ended.
+    Whoever holds the permission distributes for all departments; each still answers for itself.
     """
     GetInspection: _aio.UnaryUnaryMultiCallable[_inspection_service_pb2.GetInspectionRequest, _inspection_pb2.Inspection]
     """One inspection."""
@@ -203,6 +204,7 @@ class InspectionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.AsyncIterator[_inspection_service_pb2.DistributeTasksResponse]:
         """Merges the open tasks of all departments whose days lie in a span, and opens an inspection for every visit that
         this gives; tells how far it has come. What was opened stays, so the same call again goes on where it ended.
+        Whoever holds the permission distributes for all departments; each still answers for itself.
         """
 
     @_abc_1.abstractmethod
