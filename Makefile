@@ -45,6 +45,7 @@ test: tools ## run every test
 
 bench: $(VENV)/.bench tools ## the event store against its peers, loops against bare workflows, merging against sorting, a scanned code, about 13 minutes
 	@$(BIN)/python -m bench.merge
+	@$(BIN)/python -m bench.distribute
 	@$(BIN)/python -m bench.eventstore
 	@$(BIN)/python -m bench.codes
 	@BENCH_PLANS=200 $(BIN)/python -m pytest -q tests/e2e/test_many_plans.py
