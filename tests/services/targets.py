@@ -15,6 +15,14 @@ TARGET = f"targets/{FIRM}"
 YANGZHOU = "321000"
 RULES = Rules(RuleBook.load(), WorkingCalendar.load())
 
+TODAY = date(2026, 9, 7)
+# What the table of the place gives for a factor and a level, and what it begins with.
+POINTS = {
+    factor.id: {level.id: level.points for level in factor.levels}
+    for factor in RULES.at(YANGZHOU).factors("inspection.grade_points", TODAY)
+}
+BASE = RULES.at(YANGZHOU).number("inspection.grade_base", TODAY)
+
 
 def profile(**fields: Any) -> pb.TargetProfile:
     values: dict[str, Any] = {

@@ -20,18 +20,12 @@ from services.inspection.targets.evolve import Event, evolve
 from services.inspection.targets.model import ALLOWED, Scene, decide
 from tests.services import targets as req
 from tests.services.histories import messages
-from tests.services.targets import fact
+from tests.services.targets import BASE, POINTS, TODAY, fact
 
-TODAY = date(2026, 9, 7)
 DAY = timedelta(days=1)
 NOW = datetime(2026, 9, 7, 1, tzinfo=UTC)
 SCENE = Scene("planner", req.RULES, NOW)
 YANGZHOU, XUHUI = req.RULES.at("321000"), req.RULES.at("310104")
-POINTS = {
-    factor.id: {level.id: level.points for level in factor.levels}
-    for factor in YANGZHOU.factors("inspection.grade_points", TODAY)
-}
-BASE = YANGZHOU.number("inspection.grade_base", TODAY)
 
 
 def target(*facts: pb.Fact, **fields: Any) -> pb.Target:
@@ -125,20 +119,23 @@ def test_the_grade_is_looked_at_again_when_the_first_fact_stops_weighing(
 
 
 @pytest.mark.parametrize(
-    ("facts", "points"),
+    ("facts", "weighs"),
     [
-        ([], 0),
-        ([fact("PENALTY", TODAY, "serious")], POINTS["penalty"]["serious"]),
-        ([fact("PENALTY", TODAY, "minor"), fact("HONOUR", TODAY)], -5 + 10),
+        ([], []),
+        ([fact("PENALTY", TODAY, "serious")], [("penalty", "serious")]),
+        (
+            [fact("PENALTY", TODAY, "minor"), fact("HONOUR", TODAY)],
+            [("penalty", "minor"), ("honour", "general")],
+        ),
         # Closed, it weighs less; two closures lighten it no more than one.
-        ([fact("PROBLEM", TODAY, "general", "p/1")], -5),
+        ([fact("PROBLEM", TODAY, "general", "p/1")], [("problem", "general")]),
         (
             [
                 fact("PROBLEM", TODAY, "general", "p/1"),
                 fact("PROBLEM_CLOSED", TODAY, "general", "p/1"),
                 fact("PROBLEM_CLOSED", TODAY, "general", "p/1", "again"),
             ],
-            -5 + 4,
+            [("problem", "general"), ("problem_closed", "general")],
         ),
         # A closure lightens by the level of the problem, not by its own.
         (
@@ -146,23 +143,26 @@ def test_the_grade_is_looked_at_again_when_the_first_fact_stops_weighing(
                 fact("PROBLEM", TODAY, "minor", "p/1"),
                 fact("PROBLEM_CLOSED", TODAY, "serious", "p/1"),
             ],
-            -2 + 1,
+            [("problem", "minor"), ("problem_closed", "minor")],
         ),
         # Of another source, of an earlier day, or of a problem that has lapsed it lightens nothing.
-        ([fact("PROBLEM", TODAY, source="p/1"), fact("PROBLEM_CLOSED", TODAY, source="p/2")], -5),
+        (
+            [fact("PROBLEM", TODAY, source="p/1"), fact("PROBLEM_CLOSED", TODAY, source="p/2")],
+            [("problem", "general")],
+        ),
         (
             [
                 fact("PROBLEM", TODAY, source="p/1"),
                 fact("PROBLEM_CLOSED", TODAY - DAY, source="p/1"),
             ],
-            -5,
+            [("problem", "general")],
         ),
         (
             [
                 fact("PROBLEM", LAST_YEAR - DAY, source="p/1"),
                 fact("PROBLEM_CLOSED", TODAY, source="p/1"),
             ],
-            0,
+            [],
         ),
         # A repair takes away what was, not what comes after it.
         (
@@ -171,14 +171,14 @@ def test_the_grade_is_looked_at_again_when_the_first_fact_stops_weighing(
                 fact("REPAIR", TODAY - 5 * DAY, source="c/1"),
                 fact("OVERDUE", TODAY, source="c/1"),
             ],
-            -15,
+            [("overdue", "general")],
         ),
-        ([fact("PENALTY", LAST_YEAR)], -15),
-        ([fact("PENALTY", LAST_YEAR - DAY)], 0),
+        ([fact("PENALTY", LAST_YEAR)], [("penalty", "general")]),
+        ([fact("PENALTY", LAST_YEAR - DAY)], []),
     ],
 )
-def test_facts_weigh_as_the_table_says(facts: list[pb.Fact], points: int) -> None:
-    assert score(*facts) == BASE + points
+def test_facts_weigh_as_the_table_says(facts: list[pb.Fact], weighs: list[tuple[str, str]]) -> None:
+    assert score(*facts) == BASE + sum(POINTS[factor][level] for factor, level in weighs)
 
 
 def test_a_key_unit_weighs_and_what_is_repaired_is_said() -> None:
@@ -262,7 +262,10 @@ def test_a_fact_that_changes_the_grade_says_so_with_old_new_and_every_reason() -
     recorded, graded = decide(listed(), req.record(serious), SCENE)
     assert recorded.fact == serious
     assert (graded.old_grade, graded.old_score) == ("B", BASE)
-    assert (graded.grading.grade, graded.grading.score) == ("D", BASE - 35)
+    assert (graded.grading.grade, graded.grading.score) == (
+        "D",
+        BASE + POINTS["penalty"]["serious"],
+    )
     assert [each.factor for each in graded.grading.reasons] == ["base", "penalty"]
     assert graded.grading.reasons[1].explanation == "行政处罚（严重）2026-09-07"
 

@@ -12,6 +12,7 @@ from bihuan.rectification.v1 import problem_pb2
 from services.inspection.targets.model import UNREGISTERED, state_of
 from tests.services import targets as req
 from tests.services.rosters import day, uscc
+from tests.services.targets import BASE, POINTS
 from tests.workflows.target_town import MONDAY, TargetTown
 
 MOMENT = Timestamp()
@@ -60,7 +61,7 @@ async def test_a_penalty_lowers_the_score_from_the_day_of_its_decision(
         day(date(2026, 9, 4)),
     )
     assert known.source.startswith("penaltyCases/")
-    assert register.target.grading.score == 70 - 15
+    assert register.target.grading.score == BASE + POINTS["penalty"]["general"]
 
 
 async def test_a_penalty_that_is_annulled_weighs_no_more(register: TargetTown) -> None:
@@ -69,7 +70,7 @@ async def test_a_penalty_that_is_annulled_weighs_no_more(register: TargetTown) -
     await register.fact().result()
     await register.arise(ANNULLED, CASE, case(), register.target.facts[0].source)
     assert (await register.fact().result()).fact.kind == pb.FACT_KIND_REPAIR
-    assert register.target.grading.score == 70
+    assert register.target.grading.score == BASE
 
 
 async def test_a_problem_weighs_and_weighs_less_once_it_is_put_right(
@@ -78,12 +79,15 @@ async def test_a_problem_weighs_and_weighs_less_once_it_is_put_right(
     await register.command(req.register())
     await register.arise(CONFIRMED, PROBLEM, problem())
     await register.fact().result()
-    assert register.target.grading.score == 70 - 15
+    assert register.target.grading.score == BASE + POINTS["problem"]["serious"]
     await register.sleep(1)
     source = register.target.facts[0].source
     await register.arise(CLOSED, PROBLEM, problem(), source)
     await register.fact().result()
-    assert register.target.grading.score == 70 - 15 + 10
+    assert (
+        register.target.grading.score
+        == BASE + POINTS["problem"]["serious"] + POINTS["problem_closed"]["serious"]
+    )
     assert [each.date.day for each in register.target.facts] == [7, 8]
 
 
@@ -115,4 +119,4 @@ async def test_an_order_missed_again_and_again_is_one_fact(register: TargetTown)
     missed.detect_time.CopyFrom(LATE)
     await register.arise(missed, PROBLEM, problem(), source)
     assert (await register.fact().result()).result == "FACT_DIFFERS"
-    assert register.target.grading.score == 70 - 15
+    assert register.target.grading.score == BASE + POINTS["overdue"]["general"]
