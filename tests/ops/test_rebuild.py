@@ -80,7 +80,8 @@ async def test_json_is_for_programs(command, sent: None) -> None:
 async def test_a_service_without_views_is_named_with_those_that_have(command) -> None:
     code, said, complained = await command("calendar")
     assert (code, said) == (2, "")
-    assert "'calendar' has no views; these have: notification, penalty, rectification" in complained
+    named = "inspection, notification, penalty, rectification"
+    assert f"'calendar' has no views; these have: {named}" in complained
 
 
 async def test_an_event_that_was_tampered_with_ends_it_in_one_line(

@@ -48,5 +48,5 @@ async def open_page(desk: Counter) -> AsyncIterator[Open]:
 
 
 @pytest.fixture
-def page(open_page: Open) -> httpx.AsyncClient:
+async def page(open_page: Open) -> httpx.AsyncClient:
     return open_page()
