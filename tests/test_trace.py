@@ -22,7 +22,6 @@ from rpc.telemetry import configure
 from tests.bureau import bureau, report
 from tests.services.persons import PERSON, clear, complain
 from workflows import search_attributes as sa
-from workflows.activities import Activities
 from workflows.relay import Relay
 from workflows.temporal_client import connect
 from workflows.worker import worker
@@ -87,7 +86,7 @@ async def test_a_report_and_the_notice_that_follows_from_it_are_one_trace(
         token = open_.issuer.issue(Identity(subject="loop", roles=frozenset({"loop"})))
         async with (
             connect_services(open_.target, token) as channel,
-            worker(temporal, Activities(channel)),
+            worker(temporal, channel),
         ):
             with trace.get_tracer("test").start_as_current_span("a reporter"):
                 await open_.client("reporter").problems.ReportProblem(report())
@@ -125,7 +124,7 @@ async def test_what_follows_from_a_later_command_is_in_the_trace_of_that_command
         token = open_.issuer.issue(Identity(subject="loop", roles=frozenset({"loop"})))
         async with (
             connect_services(open_.target, token) as channel,
-            worker(temporal, Activities(channel)),
+            worker(temporal, channel),
         ):
             relay = Relay(temporal, clock="")
             problem = await open_.client("reporter").problems.ReportProblem(report())
@@ -160,7 +159,7 @@ async def test_who_complained_is_in_clear_in_no_span_and_in_no_history_of_the_lo
         token = open_.issuer.issue(Identity(subject="loop", roles=frozenset({"loop"})))
         async with (
             connect_services(open_.target, token) as channel,
-            worker(temporal, Activities(channel)),
+            worker(temporal, channel),
         ):
             problem = await complain(open_, "reporter")
             await Relay(temporal, "").deliver(

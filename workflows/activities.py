@@ -154,26 +154,26 @@ class Activities:
         self, request: notice_pb2.SendNoticeRequest, cause: str
     ) -> notice_pb2.Notice:
         """Puts a notice into an inbox; `cause` is the id of the event that it tells of."""
-        return await _call(lambda: self._notices.SendNotice(request), cause)
+        return await carry_out(lambda: self._notices.SendNotice(request), cause)
 
     @activity.defn
     async def get_problem(self, request: problem_service_pb2.GetProblemRequest) -> ProblemStanding:
         """Where a problem stands."""
         request.read_mask.CopyFrom(STANDING)
-        return standing(await _call(lambda: self._problems.GetProblem(request), ""))
+        return standing(await carry_out(lambda: self._problems.GetProblem(request), ""))
 
     @activity.defn
     async def expire_deadline(
         self, request: problem_service_pb2.ExpireDeadlineRequest, cause: str
     ) -> ProblemStanding:
         """Tells the service that a deadline's time has come; the service decides what that means."""
-        return standing(await _call(lambda: self._problems.ExpireDeadline(request), cause))
+        return standing(await carry_out(lambda: self._problems.ExpireDeadline(request), cause))
 
     @activity.defn
     async def list_counted(self, request: problem_service_pb2.ListProblemsRequest) -> RecountPage:
         """A page of names of problems, as those with deadlines counted into a year."""
         request.read_mask.CopyFrom(FieldMask(paths=["name"]))
-        page = await _call(lambda: self._problems.ListProblems(request), "")
+        page = await carry_out(lambda: self._problems.ListProblems(request), "")
         names = [problem.name for problem in page.problems]
         return RecountPage(problems=names, next_page_token=page.next_page_token)
 
@@ -182,7 +182,7 @@ class Activities:
         self, request: problem_service_pb2.RecountDeadlinesRequest, cause: str
     ) -> ProblemStanding:
         """Has a problem's deadlines counted again by a calendar published since."""
-        return standing(await _call(lambda: self._problems.RecountDeadlines(request), cause))
+        return standing(await carry_out(lambda: self._problems.RecountDeadlines(request), cause))
 
     @activity.defn
     async def get_penalty_case(
@@ -190,14 +190,14 @@ class Activities:
     ) -> PenaltyStanding:
         """Where a penalty case stands, for the loop of that plan, or of the case if it is 0."""
         request.read_mask.CopyFrom(KNOWN)
-        return known_of(await _call(lambda: self._cases.GetCase(request), ""), plan)
+        return known_of(await carry_out(lambda: self._cases.GetCase(request), ""), plan)
 
     @activity.defn
     async def expire_penalty_deadline(
         self, request: penalty_case_service_pb2.ExpireDeadlineRequest, plan: int, cause: str
     ) -> PenaltyStanding:
         """Tells the service that a deadline's time has come; the service decides what that means."""
-        return known_of(await _call(lambda: self._cases.ExpireDeadline(request), cause), plan)
+        return known_of(await carry_out(lambda: self._cases.ExpireDeadline(request), cause), plan)
 
     @activity.defn
     async def list_counted_penalty_cases(
@@ -205,7 +205,7 @@ class Activities:
     ) -> RecountPage:
         """A page of names of penalty cases, as those with deadlines counted into a year."""
         request.read_mask.CopyFrom(FieldMask(paths=["name"]))
-        page = await _call(lambda: self._cases.ListCases(request), "")
+        page = await carry_out(lambda: self._cases.ListCases(request), "")
         names = [case.name for case in page.cases]
         return RecountPage(penalty_cases=names, next_page_token=page.next_page_token)
 
@@ -214,7 +214,7 @@ class Activities:
         self, request: penalty_case_service_pb2.RecountDeadlinesRequest, cause: str
     ) -> PenaltyStanding:
         """Has a penalty case's deadlines counted again by a calendar published since."""
-        return known_of(await _call(lambda: self._cases.RecountDeadlines(request), cause), 0)
+        return known_of(await carry_out(lambda: self._cases.RecountDeadlines(request), cause), 0)
 
     @activity.defn
     async def read_target_fact(self, fact: TargetFact) -> TargetFact:
@@ -224,23 +224,29 @@ class Activities:
             ask = problem_service_pb2.GetProblemRequest(
                 name=name, read_mask=target_facts.OF_PROBLEM
             )
-            found = await _call(lambda: self._problems.GetProblem(ask), "")
+            found = await carry_out(lambda: self._problems.GetProblem(ask), "")
             return target_facts.with_problem(fact, found)
         request = penalty_case_service_pb2.GetCaseRequest(name=name, read_mask=target_facts.OF_CASE)
-        return target_facts.with_case(fact, await _call(lambda: self._cases.GetCase(request), ""))
+        return target_facts.with_case(
+            fact, await carry_out(lambda: self._cases.GetCase(request), "")
+        )
 
     @activity.defn
     async def record_target_fact(
         self, request: target_service_pb2.RecordFactRequest, cause: str
     ) -> TargetStanding:
         """Puts a fact on record with its target; `cause` is the id of the event that it arose from."""
-        return target_state.standing(await _call(lambda: self._targets.RecordFact(request), cause))
+        return target_state.standing(
+            await carry_out(lambda: self._targets.RecordFact(request), cause)
+        )
 
     @activity.defn
     async def get_inspection_plan(self, request: plan_service_pb2.GetPlanRequest) -> PlanKnown:
         """Where a plan of inspections stands."""
         request.read_mask.CopyFrom(PLAN_KNOWN)
-        return inspection_plan_state.known_of(await _call(lambda: self._plans.GetPlan(request), ""))
+        return inspection_plan_state.known_of(
+            await carry_out(lambda: self._plans.GetPlan(request), "")
+        )
 
     @activity.defn
     async def expire_plan_deadline(
@@ -248,14 +254,14 @@ class Activities:
     ) -> PlanKnown:
         """Tells the service that a deadline's time has come; the service decides what that means."""
         return inspection_plan_state.known_of(
-            await _call(lambda: self._plans.ExpirePlanDeadline(request), cause)
+            await carry_out(lambda: self._plans.ExpirePlanDeadline(request), cause)
         )
 
     @activity.defn
     async def list_counted_plans(self, request: plan_service_pb2.ListPlansRequest) -> RecountPage:
         """A page of names of plans of inspections, as those with deadlines counted into a year."""
         request.read_mask.CopyFrom(FieldMask(paths=["name"]))
-        page = await _call(lambda: self._plans.ListPlans(request), "")
+        page = await carry_out(lambda: self._plans.ListPlans(request), "")
         names = [plan.name for plan in page.plans]
         return RecountPage(plans=names, next_page_token=page.next_page_token)
 
@@ -265,24 +271,30 @@ class Activities:
     ) -> PlanKnown:
         """Has a plan's deadline counted again by a calendar published since."""
         return inspection_plan_state.known_of(
-            await _call(lambda: self._plans.RecountPlanDeadline(request), cause)
+            await carry_out(lambda: self._plans.RecountPlanDeadline(request), cause)
         )
 
     @activity.defn
     async def get_target(self, request: target_service_pb2.GetTargetRequest) -> TargetStanding:
         """Where an inspection target stands."""
         request.read_mask.CopyFrom(TARGET_STANDING)
-        return target_state.standing(await _call(lambda: self._targets.GetTarget(request), ""))
+        return target_state.standing(await carry_out(lambda: self._targets.GetTarget(request), ""))
 
     @activity.defn
     async def review_grade(
         self, request: target_service_pb2.ReviewGradeRequest, cause: str
     ) -> TargetStanding:
         """Has a target's grade looked at again; the service decides whether anything has lapsed."""
-        return target_state.standing(await _call(lambda: self._targets.ReviewGrade(request), cause))
+        return target_state.standing(
+            await carry_out(lambda: self._targets.ReviewGrade(request), cause)
+        )
 
 
-async def _call(send: Callable[[], Awaitable[Answer]], cause: str) -> Answer:
+async def carry_out(send: Callable[[], Awaitable[Answer]], cause: str) -> Answer:
+    """The answer to a call; `cause` is the id of the event that it follows from, if any.
+
+    Raises ApplicationError, its type the stable reason of a refusal; not retryable if it stays refused.
+    """
     try:
         if not cause:
             return await send()

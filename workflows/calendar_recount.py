@@ -12,10 +12,12 @@ from temporalio.exceptions import ActivityError, is_cancelled_exception
 with workflow.unsafe.imports_passed_through():
     from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
     from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
-    from bihuan.inspection.v1 import plan_service_pb2 as inspection
+    from bihuan.inspection.v1 import inspection_service_pb2 as inspection
+    from bihuan.inspection.v1 import plan_service_pb2 as plans
     from bihuan.penalty.v1 import penalty_case_service_pb2 as penalty
     from bihuan.rectification.v1 import problem_service_pb2 as rectification
     from workflows.activities import Activities, request_id
+    from workflows.inspection_activities import InspectionActivities
 
 CALL = timedelta(seconds=15)
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
@@ -23,12 +25,14 @@ PAGE = 50
 Request: TypeAlias = (
     rectification.RecountDeadlinesRequest
     | penalty.RecountDeadlinesRequest
-    | inspection.RecountPlanDeadlineRequest
+    | plans.RecountPlanDeadlineRequest
+    | inspection.RecountDeadlinesRequest
 )
 RECOUNTS: dict[type[Any], Callable[..., Awaitable[Any]]] = {
     rectification.RecountDeadlinesRequest: Activities.recount,
     penalty.RecountDeadlinesRequest: Activities.recount_penalty_case,
-    inspection.RecountPlanDeadlineRequest: Activities.recount_plan,
+    plans.RecountPlanDeadlineRequest: Activities.recount_plan,
+    inspection.RecountDeadlinesRequest: InspectionActivities.recount_inspection,
 }
 
 
@@ -36,7 +40,7 @@ RECOUNTS: dict[type[Any], Callable[..., Awaitable[Any]]] = {
 class CalendarRecount:
     """Has every open deadline that the year touches counted again, and every provisional one.
 
-    First those of problems, then those of penalty cases, then those of plans of inspections. Its id is
+    First those of problems, then those of penalty cases, of plans of inspections, of inspections. Its id is
     `calendar-recount/<event id>`.
     """
 
@@ -48,11 +52,13 @@ class CalendarRecount:
             *(self._recount(recount, _of_problem(recount, name)) for name in page.problems),
             *(self._recount(recount, _of_case(recount, name)) for name in page.penalty_cases),
             *(self._recount(recount, _of_plan(recount, name)) for name in page.plans),
+            *(self._recount(recount, _of_inspection(recount, name)) for name in page.inspections),
         )
         recount.page_token = page.next_page_token
         if not recount.page_token:
-            if recount.penalty_cases_done:
+            if recount.plans_done:
                 return recount
+            recount.plans_done = recount.penalty_cases_done
             recount.penalty_cases_done = recount.problems_done
             recount.problems_done = True
         workflow.continue_as_new(recount)
@@ -77,6 +83,8 @@ class CalendarRecount:
 
 
 async def _page(recount: Recount) -> RecountPage:
+    if recount.plans_done:
+        return await _inspections(recount)
     if recount.penalty_cases_done:
         return await _plans(recount)
     return await (_cases(recount) if recount.problems_done else _problems(recount))
@@ -115,14 +123,29 @@ async def _cases(recount: Recount) -> RecountPage:
 async def _plans(recount: Recount) -> RecountPage:
     page: RecountPage = await workflow.execute_activity_method(
         Activities.list_counted_plans,
-        inspection.ListPlansRequest(
+        plans.ListPlansRequest(
             page_size=PAGE,
             page_token=recount.page_token,
-            filter=inspection.PlanFilter(counted_year=recount.year),
+            filter=plans.PlanFilter(counted_year=recount.year),
         ),
         start_to_close_timeout=CALL,
         retry_policy=RETRY,
         summary=f"列出涉及{recount.year}年的检查计划期限",
+    )
+    return page
+
+
+async def _inspections(recount: Recount) -> RecountPage:
+    page: RecountPage = await workflow.execute_activity_method(
+        InspectionActivities.list_counted_inspections,
+        inspection.ListInspectionsRequest(
+            page_size=PAGE,
+            page_token=recount.page_token,
+            filter=inspection.InspectionFilter(counted_into_year=recount.year),
+        ),
+        start_to_close_timeout=CALL,
+        retry_policy=RETRY,
+        summary=f"列出涉及{recount.year}年的检查期限",
     )
     return page
 
@@ -139,8 +162,14 @@ def _of_case(recount: Recount, name: str) -> penalty.RecountDeadlinesRequest:
     )
 
 
-def _of_plan(recount: Recount, name: str) -> inspection.RecountPlanDeadlineRequest:
-    return inspection.RecountPlanDeadlineRequest(
+def _of_plan(recount: Recount, name: str) -> plans.RecountPlanDeadlineRequest:
+    return plans.RecountPlanDeadlineRequest(
+        request_id=_request_id(recount, name), name=name, calendar_year=recount.year
+    )
+
+
+def _of_inspection(recount: Recount, name: str) -> inspection.RecountDeadlinesRequest:
+    return inspection.RecountDeadlinesRequest(
         request_id=_request_id(recount, name), name=name, calendar_year=recount.year
     )
 

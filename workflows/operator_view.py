@@ -1,5 +1,6 @@
 """What operators see of every loop: how days are written, and what they should look into."""
 
+from collections.abc import Callable
 from datetime import UTC
 from typing import Protocol
 
@@ -14,12 +15,13 @@ class Troubled(Ringing, Protocol):
     undelivered_notices: int
 
 
-def troubles(loop: Troubled) -> list[str]:
-    """What an operator should look into, in Markdown."""
+def troubles(loop: Troubled, expires: Callable[[str], bool] = bool) -> list[str]:
+    """What an operator should look into, in Markdown. `expires`: of which alarms, by key, to tell here."""
     lines = [
         f"- **服务未认可期限届满** `{each.alarm}`：已报 {each.attempts} 次，"
         f"{each.not_before.ToDatetime(UTC):%Y-%m-%d %H:%M:%S} UTC 后再报"
         for each in loop.put_off
+        if expires(each.alarm)
     ]
     if loop.undelivered_notices:
         lines.append(f"- **{loop.undelivered_notices} 份通知被拒收**，原因见失败的 send_notice")

@@ -11,8 +11,10 @@ from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
 from bihuan.calendar.v1.calendar_service_pb2 import CalendarPublished
 from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.feed.v1.undelivered_event_pb2 import UndeliveredEvent as Undelivered
+from bihuan.inspection.v1 import inspection_events_pb2 as inspection_ev
 from bihuan.inspection.v1 import plan_events_pb2 as plan_ev
 from bihuan.inspection.v1 import target_events_pb2 as target_ev
+from bihuan.inspection.v1.inspection_loop_pb2 import InspectionLoop
 from bihuan.inspection.v1.plan_loop_pb2 import PlanLoop
 from bihuan.inspection.v1.target_loop_pb2 import TargetFact, TargetLoop
 from bihuan.penalty.v1 import events_pb2 as penalty_ev
@@ -20,7 +22,7 @@ from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyLoop
 from bihuan.rectification.v1 import events_pb2 as ev
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from services.events import read
-from workflows import penalty_state, target_facts
+from workflows import inspection_state, penalty_state, target_facts
 from workflows.operator_view import yuan
 
 
@@ -115,6 +117,23 @@ def _plan(case: str, number: int, message: Message, clock: str) -> Route:
     return Route(workflow_id, "InstalmentPlanLoop", loop, summary, "event", reuse)
 
 
+def _inspection(event: Event, messages: Sequence[Message], clock: str) -> Sequence[Route]:
+    inspection = event.stream.removeprefix("inspection.inspection-")
+    loop = InspectionLoop(inspection=f"inspections/{inspection}", clock=clock)
+    summary, reuse = f"续办 {loop.inspection}", WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+    for message in messages:
+        match message:
+            case inspection_ev.InspectionOpened():
+                joint = len(message.participants)
+                summary = f"{message.title}（{joint}个部门）" if joint > 1 else message.title
+            case inspection_ev.EntriesRecorded():
+                # A device that was offline tells late of findings: an inspection that was closed has some
+                # to hand over again.
+                if message.occurrence.standing.state not in inspection_state.ENDED:
+                    summary, reuse = "补录检查情况", WorkflowIDReusePolicy.ALLOW_DUPLICATE
+    return [Route(f"inspection/{inspection}", "InspectionLoop", loop, summary, "event", reuse)]
+
+
 def _facts(event: Event, facts: Sequence[TargetFact]) -> Sequence[Route]:
     """To the register of inspection targets."""
     summary = "检查对象信息归集"
@@ -186,6 +205,7 @@ def _messages(event: Event) -> tuple[Message, ...]:
 CATEGORIES: Mapping[str, Callable[[Event, Sequence[Message], str], Sequence[Route]]] = {
     "rectification.problem": _problem,
     "penalty.case": _penalty,
+    "inspection.inspection": _inspection,
     "inspection.plan": _inspection_plan,
     "inspection.target": _target,
     "calendar.year": _calendar,

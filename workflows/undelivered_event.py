@@ -20,7 +20,11 @@ with workflow.unsafe.imports_passed_through():
 CALL = timedelta(seconds=15)
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(minutes=1))
 # What a stream is about, as a resource name.
-RESOURCES = {"rectification.problem": "problems", "penalty.case": "penaltyCases"}
+RESOURCES = {
+    "rectification.problem": "problems",
+    "penalty.case": "penaltyCases",
+    "inspection.inspection": "inspections",
+}
 
 
 @workflow.defn

@@ -27,7 +27,7 @@ NOTICE = Aggregate(
 
 
 class NotificationService(notice_pb2_grpc.NotificationServiceServicer):
-    """Callers see their own inboxes only: their enterprise's, their own, their roles' desks'."""
+    """Callers see their own inboxes only: their enterprise's, their own, their department's, their desks'."""
 
     def __init__(self, store: EventStore, clock: Clock) -> None:
         self._engine = store.engine
@@ -89,5 +89,8 @@ def _owns(recipient: str) -> bool:
             return identity.enterprise == whose
         case "officers":
             return identity.subject == unquote(whose)
+        case "departments":
+            # An enterprise's people are nobody's officers, whatever else their token says.
+            return identity.agency == whose and not identity.enterprise
         case _:
             return whose in identity.roles

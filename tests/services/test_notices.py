@@ -45,6 +45,8 @@ async def test_an_inbox_is_its_owners_and_nobody_elses(open_bureau: Bureau) -> N
         f"enterprises/{OTHER}": open_bureau.enterprise(OTHER),
         "officers/zhang": open_bureau.client("officer", subject="zhang"),
         "officers/li": open_bureau.client("officer", subject="li"),
+        f"departments/{OTHER}": open_bureau.client("officer", subject="wang", agency=OTHER),
+        f"departments/{ENTERPRISE.uscc}": open_bureau.client("planner", agency=ENTERPRISE.uscc),
         "desks/verifier": open_bureau.client("verifier"),
         "desks/supervisor": open_bureau.client("supervisor"),
     }

@@ -5,12 +5,26 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from temporalio.api.enums.v1 import IndexedValueType
-from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.api.operatorservice.v1 import (
+    AddSearchAttributesRequest,
+    CreateNexusEndpointRequest,
+)
+from temporalio.api.workflowservice.v1 import RegisterNamespaceRequest
 from temporalio.client import Client
 from temporalio.testing import WorkflowEnvironment
 
+from examples.department.worker import TASK_QUEUE as FIRE_QUEUE
+from tests.workflows.inspection_town import (
+    FIRE_ENDPOINT,
+    FIRE_NAMESPACE,
+    LONG_HISTORY,
+    InspectionTown,
+    inspection_town,
+)
 from tests.workflows.penalty_town import PenaltyTown, penalty_town
+from tests.workflows.place import RealTime
 from tests.workflows.plan_town import PlanTown, plan_town
 from tests.workflows.relayed import Relayed, relayed_by
 from tests.workflows.target_town import TargetTown, target_town
@@ -19,8 +33,6 @@ from workflows.search_attributes import KEYS, SEARCH_ATTRIBUTES
 
 TEST_SERVER = Path(sys.executable).with_name("temporal-test-server")
 DEV_SERVER = Path(sys.executable).with_name("temporal")
-# A history this long is to be continued as new; a production server waits for thousands of events.
-LONG_HISTORY = 100
 
 
 @pytest.fixture(scope="session")
@@ -63,6 +75,34 @@ async def place(skipping: WorkflowEnvironment) -> AsyncIterator[Town]:
 @pytest.fixture
 async def court(skipping: WorkflowEnvironment) -> AsyncIterator[PenaltyTown]:
     async with penalty_town(skipping) as open_:
+        yield open_
+
+
+@pytest.fixture
+async def joint(skipping: WorkflowEnvironment) -> AsyncIterator[InspectionTown]:
+    async with inspection_town(skipping) as open_:
+        yield open_
+
+
+@pytest.fixture(scope="session")
+async def fire(server: Client) -> Client:
+    """The fire service's own namespace on the real server, with the Nexus endpoint that leads there."""
+    await server.workflow_service.register_namespace(
+        RegisterNamespaceRequest(
+            namespace=FIRE_NAMESPACE, workflow_execution_retention_period=Duration(seconds=86400)
+        )
+    )
+    endpoint = CreateNexusEndpointRequest()
+    endpoint.spec.name = FIRE_ENDPOINT
+    endpoint.spec.target.worker.namespace = FIRE_NAMESPACE
+    endpoint.spec.target.worker.task_queue = FIRE_QUEUE
+    await server.operator_service.create_nexus_endpoint(endpoint)
+    return await Client.connect(server.service_client.config.target_host, namespace=FIRE_NAMESPACE)
+
+
+@pytest.fixture
+async def with_fire(server: Client, fire: Client) -> AsyncIterator[InspectionTown]:
+    async with inspection_town(RealTime(server), fire) as open_:
         yield open_
 
 

@@ -1,11 +1,13 @@
 """Where cases run on the time-skipping server: legal time, what was recorded, and who was told."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from google.protobuf.message import Message
 from temporalio import activity
+from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.testing import WorkflowEnvironment
 
@@ -13,6 +15,19 @@ from bihuan.inspection.v1.target_loop_pb2 import TargetFact
 from bihuan.notification.v1 import notice_pb2
 from bihuan.types.v1.deadline_pb2 import Deadline
 from rules import Clock
+
+
+@dataclass
+class RealTime:
+    """What a place wants of its environment, in real time."""
+
+    client: Client
+
+    async def get_current_time(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, duration: timedelta) -> None:
+        await asyncio.sleep(duration.total_seconds())
 
 
 @dataclass

@@ -24,12 +24,14 @@ LOOPS = (
     "target_loop",
     "target_fact",
     "inspection_plan_loop",
+    "inspection_loop",
+    "department_invitation",
 )
 # Fixtures that scenarios run in, each with its `loops`.
-TOWNS = ("place", "court", "register", "planning")
+TOWNS = ("place", "court", "register", "planning", "joint", "with_fire")
 # What would tell the machine, the process or the very build that ran it.
 WHO = frozenset({"identity", "workerId", "binaryChecksum", "buildId", "stackTrace"})
-PLACES = (socket.gethostname(), sys.prefix, str(HERE.parents[1]), "/home/", "/root/")
+PLACES = (f"@{socket.gethostname()}", sys.prefix, str(HERE.parents[1]), "/home/", "/root/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -77,6 +79,8 @@ async def text_of(handle: WorkflowHandle[Any, Any]) -> str:
 def scrubbed(value: Any) -> Any:
     """`value` without the names of machines, processes and builds."""
     match value:
+        case {"kind": "TASK_QUEUE_KIND_STICKY"}:
+            return value | {"name": "worker"}
         case dict():
             return {key: "worker" if key in WHO else scrubbed(value[key]) for key in value}
         case list():

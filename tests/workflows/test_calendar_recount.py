@@ -11,7 +11,9 @@ from temporalio.worker import Worker
 
 from bihuan.calendar.v1.calendar_recount_pb2 import CalendarRecount as Recount
 from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
+from bihuan.inspection.v1 import inspection_service_pb2 as inspection_pb
 from bihuan.inspection.v1 import plan_service_pb2 as plan_pb
+from bihuan.inspection.v1.inspection_loop_pb2 import InspectionStanding
 from bihuan.inspection.v1.plan_loop_pb2 import PlanKnown
 from bihuan.penalty.v1 import penalty_case_service_pb2 as penalty_pb
 from bihuan.penalty.v1.penalty_loop_pb2 import PenaltyStanding
@@ -24,11 +26,12 @@ Request = (
     rpc_pb.RecountDeadlinesRequest
     | penalty_pb.RecountDeadlinesRequest
     | plan_pb.RecountPlanDeadlineRequest
+    | inspection_pb.RecountDeadlinesRequest
 )
 
 
 class Office:
-    """Problems, penalty cases and plans with deadlines counted into 2027, and what was asked about them."""
+    """All that has deadlines counted into 2027, and what was asked about it."""
 
     def __init__(
         self,
@@ -37,7 +40,9 @@ class Office:
         late: int = 0,
         refused: str = "",
         plans: list[Page] | None = None,
+        inspections: list[Page] | None = None,
     ) -> None:
+        self.inspections = inspections or [[]]
         self.problems, self.cases, self.plans = problems, cases or [[]], plans or [[]]
         self.refused = refused
         self.late = late
@@ -80,6 +85,21 @@ class Office:
         self._recount(request)
         return PenaltyStanding(name=request.name)
 
+    @activity.defn
+    async def list_counted_inspections(
+        self, request: inspection_pb.ListInspectionsRequest
+    ) -> RecountPage:
+        assert request.filter.counted_into_year == 2027
+        names, more = self._page(self.inspections, request.page_token)
+        return RecountPage(inspections=names, next_page_token=more)
+
+    @activity.defn
+    async def recount_inspection(
+        self, request: inspection_pb.RecountDeadlinesRequest, cause: str
+    ) -> InspectionStanding:
+        self._recount(request)
+        return InspectionStanding()
+
     def _page(self, pages: list[Page], token: str) -> tuple[Page, str]:
         number = int(token or 0)
         return pages[number], str(number + 1) if number + 1 < len(pages) else ""
@@ -99,6 +119,7 @@ class Office:
             "problems": rpc_pb.RecountDeadlinesRequest,
             "cases": penalty_pb.RecountDeadlinesRequest,
             "plans": plan_pb.RecountPlanDeadlineRequest,
+            "inspections": inspection_pb.RecountDeadlinesRequest,
         }
         return {
             of: sorted(each.name for each in self.asked if isinstance(each, kind))
@@ -107,13 +128,14 @@ class Office:
 
 
 @pytest.mark.parametrize(
-    ("problems", "cases", "plans", "late"),
+    ("problems", "cases", "plans", "inspections", "late"),
     [
-        ([[]], [[]], [[]], 0),
-        ([["a", "b"], ["c"]], [[]], [[]], 0),
-        ([[]], [["d"], ["e", "f"]], [[]], 0),
-        ([[]], [[]], [["g"], ["h"]], 0),
-        ([["a"]], [["d"]], [["g"]], 3),
+        ([[]], [[]], [[]], [[]], 0),
+        ([["a", "b"], ["c"]], [[]], [[]], [[]], 0),
+        ([[]], [["d"], ["e", "f"]], [[]], [[]], 0),
+        ([[]], [[]], [["g"], ["h"]], [[]], 0),
+        ([[]], [[]], [[]], [["i"], ["j", "k"]], 0),
+        ([["a"]], [["d"]], [["g"]], [["i"]], 3),
     ],
 )
 async def test_everything_that_the_year_touches_is_counted_again_once(
@@ -121,14 +143,16 @@ async def test_everything_that_the_year_touches_is_counted_again_once(
     problems: list[Page],
     cases: list[Page],
     plans: list[Page],
+    inspections: list[Page],
     late: int,
 ) -> None:
-    office = Office(problems, cases, late, plans=plans)
+    office = Office(problems, cases, late, plans=plans, inspections=inspections)
     ended = await recounted(skipping, office)
     assert office.asked_of == {
         "problems": [*chain(*problems)],
         "cases": [*chain(*cases)],
         "plans": [*chain(*plans)],
+        "inspections": [*chain(*inspections)],
     }
     assert ended.recounted_count == len(office.asked)
     assert {request.calendar_year for request in office.asked} <= {2027}
@@ -156,6 +180,8 @@ async def recounted(skipping: WorkflowEnvironment, office: Office) -> Recount:
             office.list_counted,
             office.list_counted_penalty_cases,
             office.list_counted_plans,
+            office.list_counted_inspections,
+            office.recount_inspection,
             office.recount,
             office.recount_plan,
             office.recount_penalty_case,

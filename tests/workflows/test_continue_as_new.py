@@ -1,9 +1,6 @@
 """A long loop goes on with a short history: nothing is lost, and an operator sees it as before."""
 
-import asyncio
 from collections import Counter
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 from temporalio.client import Client
@@ -11,8 +8,9 @@ from temporalio.client import Client
 from bihuan.rectification.v1 import problem_pb2 as pb
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from tests.bureau import ENTERPRISE
-from tests.workflows.conftest import LONG_HISTORY
+from tests.workflows.inspection_town import LONG_HISTORY
 from tests.workflows.penalty_town import PenaltyTown, penalty_town
+from tests.workflows.place import RealTime
 from tests.workflows.relayed import Relayed, current_details, relayed_by, until
 from workflows import search_attributes as sa
 from workflows.penalty_state import trimmed
@@ -70,19 +68,6 @@ async def test_a_loop_that_continued_as_new_is_shown_at_once(relayed: Relayed) -
     assert "除尘器未检修" in details
     assert ENTERPRISE.display_name in details
     await handle.terminate()
-
-
-@dataclass
-class RealTime:
-    """What a town wants of its environment, in real time."""
-
-    client: Client
-
-    async def get_current_time(self) -> datetime:
-        return datetime.now(UTC)
-
-    async def sleep(self, duration: timedelta) -> None:
-        await asyncio.sleep(duration.total_seconds())
 
 
 async def test_the_loop_of_a_plan_continues_as_new_and_keeps_its_schedule(server: Client) -> None:

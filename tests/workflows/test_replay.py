@@ -13,6 +13,8 @@ from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from bihuan.rectification.v1.problem_loop_pb2 import ProblemLoop as Loop
 from tests.workflows import (
+    test_department_invitation,
+    test_inspection_loop,
     test_inspection_plan_loop,
     test_instalment_loop,
     test_penalty_loop,
@@ -28,6 +30,8 @@ SCENARIOS: dict[str, ModuleType] = {
     "problem_loop": test_problem_loop,
     "penalty_loop": test_penalty_loop,
     "instalment_loop": test_instalment_loop,
+    "inspection_loop": test_inspection_loop,
+    "department_invitation": test_department_invitation,
     "target_loop": test_target_loop,
     "target_fact": test_target_fact,
     "inspection_plan_loop": test_inspection_plan_loop,

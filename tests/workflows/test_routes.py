@@ -6,9 +6,12 @@ from typing import Any
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
+from temporalio.common import WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
 from bihuan.feed.v1.feed_service_pb2 import Event
+from bihuan.inspection.v1 import inspection_events_pb2 as insp_ev
+from bihuan.inspection.v1 import inspection_pb2 as insp
 from bihuan.inspection.v1 import target_events_pb2 as target_ev
 from bihuan.inspection.v1 import target_pb2
 from bihuan.penalty.v1 import account_pb2 as money
@@ -32,6 +35,10 @@ NO_TEMPORAL = None
 
 def during(plan: int) -> ev.Occurrence:
     return ev.Occurrence(standing=pb.Standing(plan=plan))
+
+
+def at(state: insp.State.ValueType) -> insp_ev.Occurrence:
+    return insp_ev.Occurrence(standing=insp.Standing(state=state))
 
 
 def plan(number: int) -> money.Plan:
@@ -138,6 +145,27 @@ def test_the_class_of_a_penalty_follows_from_its_fine(
     discretion = case.decision.discretion
     discretion.chosen_fen, discretion.ceiling_fen, discretion.daily_fen = chosen, 5, daily
     assert class_of(case) == expected
+
+
+@pytest.mark.parametrize(
+    ("message", "again"),
+    [
+        (insp_ev.InspectionOpened(), False),
+        (insp_ev.EntriesRecorded(occurrence=at(insp.STATE_REPORTED)), True),
+        (insp_ev.EntriesRecorded(occurrence=at(insp.STATE_CLOSED)), False),
+        (insp_ev.InspectionRated(occurrence=at(insp.STATE_CLOSED)), False),
+    ],
+    ids=["opened", "late finding", "late entry", "rating"],
+)
+def test_of_what_happens_to_an_inspection_that_has_ended_only_a_finding_has_it_followed_again(
+    message: Message, again: bool
+) -> None:
+    payload = AnyMessage()
+    payload.Pack(message)
+    event = Event(stream="inspection.inspection-1", version=1, position=1, payload=payload)
+    (found,) = routes(event, "")
+    assert (found.workflow_id, found.argument.inspection) == ("inspection/1", "inspections/1")
+    assert (found.reuse == WorkflowIDReusePolicy.ALLOW_DUPLICATE) == again
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,7 @@ def _findings(p: Proceeding, department: str, entries: Sequence[pb.Entry]) -> li
             description=entry.note,
             gravity=entry.gravity,
             outcome=entry.outcome,
+            offence=entry.offence,
         )
         for number, entry in enumerate(failed, len(p.inspection.findings) + 1)
     ]

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)bihuan/calendar/v1/calendar_recount.proto\x12\x12\x62ihuan.calendar.v1\"\xa2\x01\n\x0f\x43\x61lendarRecount\x12\x0c\n\x04year\x18\x01 \x01(\x05\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x17\n\x0frecounted_count\x18\x04 \x01(\x03\x12\x0f\n\x07refused\x18\x05 \x03(\t\x12\x15\n\rproblems_done\x18\x06 \x01(\x08\x12\x1a\n\x12penalty_cases_done\x18\x07 \x01(\x08\"^\n\x0bRecountPage\x12\x10\n\x08problems\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\rpenalty_cases\x18\x03 \x03(\t\x12\r\n\x05plans\x18\x04 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)bihuan/calendar/v1/calendar_recount.proto\x12\x12\x62ihuan.calendar.v1\"\xb6\x01\n\x0f\x43\x61lendarRecount\x12\x0c\n\x04year\x18\x01 \x01(\x05\x12\x10\n\x08\x65vent_id\x18\x02 \x01(\t\x12\x12\n\npage_token\x18\x03 \x01(\t\x12\x17\n\x0frecounted_count\x18\x04 \x01(\x03\x12\x0f\n\x07refused\x18\x05 \x03(\t\x12\x15\n\rproblems_done\x18\x06 \x01(\x08\x12\x1a\n\x12penalty_cases_done\x18\x07 \x01(\x08\x12\x12\n\nplans_done\x18\x08 \x01(\x08\"s\n\x0bRecountPage\x12\x10\n\x08problems\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x15\n\rpenalty_cases\x18\x03 \x03(\t\x12\r\n\x05plans\x18\x04 \x03(\t\x12\x13\n\x0binspections\x18\x05 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bihuan.calendar.v1.calendar
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CALENDARRECOUNT']._serialized_start=66
-  _globals['_CALENDARRECOUNT']._serialized_end=228
-  _globals['_RECOUNTPAGE']._serialized_start=230
-  _globals['_RECOUNTPAGE']._serialized_end=324
+  _globals['_CALENDARRECOUNT']._serialized_end=248
+  _globals['_RECOUNTPAGE']._serialized_start=250
+  _globals['_RECOUNTPAGE']._serialized_end=365
 # @@protoc_insertion_point(module_scope)

@@ -31,21 +31,24 @@ class CalendarRecount(_message.Message):
     REFUSED_FIELD_NUMBER: _builtins.int
     PROBLEMS_DONE_FIELD_NUMBER: _builtins.int
     PENALTY_CASES_DONE_FIELD_NUMBER: _builtins.int
+    PLANS_DONE_FIELD_NUMBER: _builtins.int
     year: _builtins.int
     """The year."""
     event_id: _builtins.str
     """The event that published it: UUID."""
     page_token: _builtins.str
-    """Page it goes on with, of problems, of penalty cases or of plans of inspections."""
+    """Page it goes on with, of problems, of penalty cases, of plans of inspections or of inspections."""
     recounted_count: _builtins.int
-    """Problems, cases and plans counted again so far."""
+    """Problems, cases, plans and inspections counted again so far."""
     problems_done: _builtins.bool
     """Problems are done: it goes on with penalty cases."""
     penalty_cases_done: _builtins.bool
     """Penalty cases are done, too: it goes on with plans of inspections."""
+    plans_done: _builtins.bool
+    """Plans are done, too: it goes on with inspections."""
     @_builtins.property
     def refused(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Problems, cases and plans that their service refused to count again: an operator should see why."""
+        """Of these, those that their service refused to count again: an operator should see why."""
 
     def __init__(
         self,
@@ -57,10 +60,11 @@ class CalendarRecount(_message.Message):
         refused: _abc.Iterable[_builtins.str] | None = ...,
         problems_done: _builtins.bool = ...,
         penalty_cases_done: _builtins.bool = ...,
+        plans_done: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "page_token", b"page_token", "penalty_cases_done", b"penalty_cases_done", "problems_done", b"problems_done", "recounted_count", b"recounted_count", "refused", b"refused", "year", b"year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "page_token", b"page_token", "penalty_cases_done", b"penalty_cases_done", "plans_done", b"plans_done", "problems_done", b"problems_done", "recounted_count", b"recounted_count", "refused", b"refused", "year", b"year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -68,7 +72,7 @@ Global___CalendarRecount: _TypeAlias = CalendarRecount  # noqa: Y015
 
 @_typing.final
 class RecountPage(_message.Message):
-    """A page of problems, of penalty cases or of plans to count again."""
+    """A page of problems, of penalty cases, of plans or of inspections to count again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -76,6 +80,7 @@ class RecountPage(_message.Message):
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     PENALTY_CASES_FIELD_NUMBER: _builtins.int
     PLANS_FIELD_NUMBER: _builtins.int
+    INSPECTIONS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page; empty at the end."""
     @_builtins.property
@@ -90,6 +95,10 @@ class RecountPage(_message.Message):
     def plans(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Resource names of plans of inspections."""
 
+    @_builtins.property
+    def inspections(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Resource names of inspections."""
+
     def __init__(
         self,
         *,
@@ -97,10 +106,11 @@ class RecountPage(_message.Message):
         next_page_token: _builtins.str = ...,
         penalty_cases: _abc.Iterable[_builtins.str] | None = ...,
         plans: _abc.Iterable[_builtins.str] | None = ...,
+        inspections: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "penalty_cases", b"penalty_cases", "plans", b"plans", "problems", b"problems"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inspections", b"inspections", "next_page_token", b"next_page_token", "penalty_cases", b"penalty_cases", "plans", b"plans", "problems", b"problems"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

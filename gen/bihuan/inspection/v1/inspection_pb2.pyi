@@ -433,6 +433,7 @@ class Entry(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     INSPECTOR_FIELD_NUMBER: _builtins.int
     RECEIVE_TIME_FIELD_NUMBER: _builtins.int
+    OFFENCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """UUID made by the device: the same entry may come as often as it likes."""
     item: _builtins.str
@@ -449,6 +450,10 @@ class Entry(_message.Message):
     """Guidance given (指导意见)."""
     inspector: _builtins.str
     """Who noted it: subject of the identity; given by the service."""
+    offence: _builtins.str
+    """For OUTCOME_PENALTY the offence as in the rules, for example "offence.exceed_permit". Without it nobody but
+    people can register the clue.
+    """
     @_builtins.property
     def device_time(self) -> _timestamp_pb2.Timestamp:
         """When, by the device's clock (UTC)."""
@@ -475,10 +480,11 @@ class Entry(_message.Message):
         evidence: _abc.Iterable[_evidence_pb2.Evidence] | None = ...,
         inspector: _builtins.str = ...,
         receive_time: _timestamp_pb2.Timestamp | None = ...,
+        offence: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["device_time", b"device_time", "receive_time", b"receive_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "device_time", b"device_time", "evidence", b"evidence", "gravity", b"gravity", "guidance", b"guidance", "id", b"id", "inspector", b"inspector", "item", b"item", "note", b"note", "outcome", b"outcome", "receive_time", b"receive_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["check", b"check", "device_time", b"device_time", "evidence", b"evidence", "gravity", b"gravity", "guidance", b"guidance", "id", b"id", "inspector", b"inspector", "item", b"item", "note", b"note", "offence", b"offence", "outcome", b"outcome", "receive_time", b"receive_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -498,6 +504,7 @@ class Finding(_message.Message):
     GRAVITY_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     HANDED_OVER_TO_FIELD_NUMBER: _builtins.int
+    OFFENCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Number within the inspection, "1" onwards."""
     department: _builtins.str
@@ -516,6 +523,8 @@ class Finding(_message.Message):
     """What it became: resource name of the problem or penalty case, or another body's reference; empty until
     handed over. A finding put right on the spot is handed over to nobody.
     """
+    offence: _builtins.str
+    """For OUTCOME_PENALTY the offence as in the rules; may be empty."""
     def __init__(
         self,
         *,
@@ -527,10 +536,11 @@ class Finding(_message.Message):
         gravity: Global___Gravity.ValueType = ...,
         outcome: Global___Outcome.ValueType = ...,
         handed_over_to: _builtins.str = ...,
+        offence: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "description", b"description", "entry", b"entry", "gravity", b"gravity", "handed_over_to", b"handed_over_to", "id", b"id", "item", b"item", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "description", b"description", "entry", b"entry", "gravity", b"gravity", "handed_over_to", b"handed_over_to", "id", b"id", "item", b"item", "offence", b"offence", "outcome", b"outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

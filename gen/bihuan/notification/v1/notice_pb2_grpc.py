@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class NotificationServiceStub:
     """Sends notices and keeps inboxes. A caller reads its own inboxes only: those of its enterprise, of its
-    subject and of the desks of its roles.
+    subject, of the department that its token names as its agency, and of the desks of its roles.
     """
 
     def __init__(self, channel):
@@ -65,7 +65,7 @@ class NotificationServiceStub:
 
 class NotificationServiceServicer:
     """Sends notices and keeps inboxes. A caller reads its own inboxes only: those of its enterprise, of its
-    subject and of the desks of its roles.
+    subject, of the department that its token names as its agency, and of the desks of its roles.
     """
 
     def SendNotice(self, request, context):
@@ -141,7 +141,7 @@ def add_NotificationServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class NotificationService:
     """Sends notices and keeps inboxes. A caller reads its own inboxes only: those of its enterprise, of its
-    subject and of the desks of its roles.
+    subject, of the department that its token names as its agency, and of the desks of its roles.
     """
 
     @staticmethod
