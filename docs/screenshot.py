@@ -2,7 +2,9 @@
 
 Run by hand while a demo runs: `python docs/screenshot.py http://127.0.0.1:8233 docs/web-ui.png` for the list
 of loops; for what one says of itself, while `bihuan demo dongguan` runs,
-`python docs/screenshot.py http://127.0.0.1:8233 docs/plan.png --loop payment-plan`.
+`python docs/screenshot.py http://127.0.0.1:8233 docs/plan.png --loop payment-plan`, and while
+`python -m examples.joint --keep` runs,
+`python docs/screenshot.py http://127.0.0.1:8233 docs/joint.png --loop inspection --height 1500`.
 Needs what the project itself does not: `apt install chromium fonts-noto-cjk`, `pip install playwright`.
 """
 
@@ -33,19 +35,20 @@ def main() -> None:
     parser.add_argument("url", help="of the Web UI")
     parser.add_argument("file", type=Path)
     parser.add_argument("--loop", help="how the id of the loop begins, for example payment-plan")
+    parser.add_argument("--height", type=int, default=1100, help="of the picture of one loop")
     arguments = parser.parse_args()
     browser = shutil.which("chromium") or sys.exit("no Chromium found: apt install chromium")
-    take(arguments.url, arguments.file, browser, arguments.loop)
+    take(arguments.url, arguments.file, browser, arguments.loop, arguments.height)
 
 
-def take(url: str, file: Path, browser: str, loop: str | None) -> None:
+def take(url: str, file: Path, browser: str, loop: str | None, height: int) -> None:
     """Write the picture: of the list with the search attributes among its columns, or of one loop."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=browser, args=list(QUIET))
         page = chromium.new_page(
-            viewport={"width": 1600, "height": 1100 if loop else 560},
+            viewport={"width": 1600, "height": height if loop else 560},
             locale="zh-CN",
             timezone_id="Asia/Shanghai",
         )

@@ -17,7 +17,7 @@ from workflows.operator_view import day_text, troubles
 SECOND = timedelta(seconds=1)
 # By the word in a deadline's id.
 WORDS = {pb.Duty.Name(duty).removeprefix("DUTY_").lower(): text for duty, text in DUTIES.items()}
-PARTICIPANTS = ("部门", "答复", "答复期限", "征询方式", "检查人员", "事项", "检查结果")
+PARTICIPANTS = ("部门", "答复", "答复时间", "征询方式", "检查人员", "事项数", "检查结果")
 FINDINGS = ("序号", "部门", "发现", "程度", "去向", "移交")
 
 
@@ -86,7 +86,7 @@ def _part(inspection: pb.Inspection, part: pb.Participant) -> list[str]:
     name = part.display_name + ("（牵头）" if part.lead else "")
     why = f"：{part.reason}" if part.reason else ""
     off_site = sum(bool(item.answered_by) for item in part.items)
-    items = f"{len(part.items)} 项" + (f"，非现场 {off_site} 项" if off_site else "")
+    items = f"{len(part.items)}" + (f"（非现场 {off_site}）" if off_site else "")
     result = part.conclusion
     if not result and part.answer == pb.ANSWER_ACCEPTED:
         result = "非现场完成" if off_site and off_site == len(part.items) else "待录入"
@@ -112,10 +112,10 @@ def _until(inspection: pb.Inspection, part: pb.Participant) -> str:
     """Until when the department may answer, or when it did."""
     for due in inspection.standing.deadlines:
         if due.duty == pb.DUTY_ANSWER and due.department == part.department:
-            return day_text(due.deadline.due_date)
+            return f"{day_text(due.deadline.due_date)}前"
     if part.lead or not part.HasField("answer_time"):
         return ""
-    return f"{legal_date(part.answer_time.ToDatetime(UTC))} 答复"
+    return f"{legal_date(part.answer_time.ToDatetime(UTC))}"
 
 
 def _finding(loop: Loop, finding: pb.Finding) -> list[str]:

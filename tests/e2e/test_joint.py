@@ -127,7 +127,7 @@ async def check_loops(stack: Stack, uuid: str) -> None:
         f"| {EMERGENCY.display_name} | **不参加**：专班执行汛期值守 |",
         f"| {MARKET.display_name} | **逾期未答复** |",
         f"| {FIRE.display_name} | **参加** |",
-        "| Nexus `fire` | 褚检查员、卫检查员 | 2 项 | 发现一项问题，已当场改正 |",
+        "| Nexus `fire` | 褚检查员、卫检查员 | 2 | 发现一项问题，已当场改正 |",
         "| 转处罚 | `penaltyCases/",
         "| 移送其他部门 | `扬自然资移〔2026〕3号` |",
     ):

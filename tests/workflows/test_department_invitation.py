@@ -133,7 +133,7 @@ async def test_an_answer_comes_though_the_loop_has_continued_as_new_since_it_was
     await with_fire.open("ecology", "fire")
     await with_fire.asked()
     first = (await with_fire.handle.describe()).run_id
-    for number in range(LONG_HISTORY // 4):
+    for number in range(LONG_HISTORY // 2 + 20):
         pair = INSPECTORS["ecology"][:: 1 if number % 2 else -1]
         assign = rpc_pb.AssignInspectorsRequest(department=ECOLOGY, inspectors=pair)
         await with_fire.command(assign)

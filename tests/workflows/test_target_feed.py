@@ -20,7 +20,6 @@ from tests.services.calls import rid
 from tests.services.cases import verification
 from tests.services.test_penalty_cases import MONDAY, Desk
 from tests.workflows.relayed import until
-from workflows.activities import Activities
 from workflows.relay import Relay
 from workflows.worker import worker
 
@@ -31,7 +30,7 @@ async def working(
 ) -> AsyncIterator[None]:
     """Within the block the relay and a worker run."""
     token = open_.issuer.issue(Identity(subject="loop", roles=frozenset({"loop"})))
-    async with connect(open_.target, token) as channel, worker(client, Activities(channel)):
+    async with connect(open_.target, token) as channel, worker(client, channel):
         relaying = asyncio.create_task(Relay(client, clock).run(store))
         try:
             yield
