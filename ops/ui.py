@@ -21,6 +21,7 @@ QUERIES: Mapping[str, str] = {
     f"waiting for {_RESPONDENT}": f'WaitingFor="{_RESPONDENT}"',
     "penalty cases 处罚案件": 'WorkflowType="PenaltyCaseLoop"',
     "payment plans 缴款方案": 'WorkflowType="InstalmentPlanLoop"',
+    "inspections 检查": 'WorkflowType="InspectionLoop"',
 }
 
 

@@ -60,17 +60,14 @@ def summary(loop: Loop, alarm: Alarm) -> str:
 
 
 def _invitations(loop: Loop) -> Iterator[Alarm]:
-    inspection, rung = loop.known.inspection, set(loop.rung_alarms)
+    inspection = loop.known.inspection
     inviting = inspection.standing.state == pb.STATE_INVITING
     for each in inspection.participants:
         if not each.nexus_endpoint or each.lead:
             continue
-        asked = f"{ASK}-{each.department}"
-        if inviting and each.answer == pb.ANSWER_PENDING:
-            yield _at_once(inspection.open_time, ASK, asked, each.department)
-        elif asked in rung:
-            withdrawn = f"{WITHDRAW}-{each.department}"
-            yield _at_once(inspection.open_time, WITHDRAW, withdrawn, each.department)
+        # Whoever need not answer hears it, too, where a loop that was ended since had asked.
+        kind = ASK if inviting and each.answer == pb.ANSWER_PENDING else WITHDRAW
+        yield _at_once(inspection.open_time, kind, f"{kind}-{each.department}", each.department)
 
 
 def _findings(inspection: pb.Inspection) -> Iterator[Alarm]:

@@ -10,6 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from temporalio.common import SearchAttributePair, TypedSearchAttributes
     from temporalio.exceptions import (
         ActivityError,
+        ApplicationError,
         FailureError,
         WorkflowAlreadyStartedError,
         is_cancelled_exception,
@@ -179,7 +180,7 @@ class InspectionLoop(CaseLoop[Loop]):
             known = await self._followed_up(finding)
         except ActivityError as error:
             if not is_cancelled_exception(error):
-                await self._refused(finding, f"{error.cause}")
+                await self._refused(finding, error)
             raise
         self._forget_refusal(finding)
         return bell.alarms(Loop(known=known))
@@ -209,14 +210,14 @@ class InspectionLoop(CaseLoop[Loop]):
             retry=FEW,
         )
 
-    async def _refused(self, finding: str, reason: str) -> None:
-        """Keep why, for whoever looks, and tell the department the first time."""
-        known = [each for each in self._loop.refusals if each.finding == finding]
-        refusal = known[0] if known else self._loop.refusals.add(finding=finding)
-        refusal.reason = reason[:500]
-        if not known:
+    async def _refused(self, finding: str, error: ActivityError) -> None:
+        """Keep why, for whoever looks, and tell the department, once, if it will not pass by itself."""
+        self._forget_refusal(finding)
+        reason = f"{error.cause}"[:500]
+        self._loop.refusals.add(finding=finding, reason=reason)
+        if isinstance(error.cause, ApplicationError) and error.cause.non_retryable:
             (found,) = [each for each in self._inspection.findings if each.id == finding]
-            await self._tell(notices.refused(self._loop, found, reason), f"refused-{finding}")
+            await self._tell(notices.refused(self._loop, found), f"refused-{finding}")
 
     def _forget_refusal(self, finding: str) -> None:
         kept = [each for each in self._loop.refusals if each.finding != finding]

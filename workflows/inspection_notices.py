@@ -153,10 +153,12 @@ def reminder(loop: Loop, due: pb.OpenDeadline) -> list[nb.SendNoticeRequest]:
     return [_dated(draft(loop, due.department, nb.NOTICE_KIND_REMINDER, title), due)]
 
 
-def refused(loop: Loop, finding: pb.Finding, reason: str) -> list[nb.SendNoticeRequest]:
-    """A finding that the loop could not hand over: people see to it, or to what stands against it."""
+def refused(loop: Loop, finding: pb.Finding) -> list[nb.SendNoticeRequest]:
+    """A finding that the loop could not hand over: people see to it. Told again it says the same, so not why,
+    which may change.
+    """
     title = f"第 {finding.id} 项发现{OUTCOMES[finding.outcome]}未成，请处理"
-    return [draft(loop, finding.department, TASK, title, f"{finding.description}\n原因：{reason}")]
+    return [draft(loop, finding.department, TASK, title, finding.description)]
 
 
 def lead(loop: Loop) -> str:

@@ -119,11 +119,8 @@ class Relay:
 
     async def _mention(self, to: Route, event: Event) -> None:
         """Tell the loop that there was an event: it reads from the service what that did."""
-        bare = Event()
-        bare.CopyFrom(event)
-        bare.ClearField("payload")
         try:
-            await self._send(to, bare)
+            await self._send(to, _bare(event))
         except RPCError as error:
             if not _refused(error):
                 raise
@@ -139,7 +136,7 @@ class Relay:
                 id_reuse_policy=to.reuse,
                 static_summary=to.summary[:200],
                 start_signal=to.signal,
-                start_signal_args=[event] if to.signal else [],
+                start_signal_args=[_bare(event) if to.bare else event] if to.signal else [],
             )
         except WorkflowAlreadyStartedError:
             log.info("event %d was delivered before: %s", event.position, to.workflow_id)
@@ -149,6 +146,14 @@ def _refused(error: RPCError) -> bool:
     """Whether Temporal would refuse it however often it is asked."""
     too_large = error.status == RPCStatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in error.message
     return error.status in REFUSALS or too_large
+
+
+def _bare(event: Event) -> Event:
+    """That there was an event, without what it says."""
+    bare = Event()
+    bare.CopyFrom(event)
+    bare.ClearField("payload")
+    return bare
 
 
 def _event(recorded: RecordedEvent) -> Event:

@@ -30,7 +30,8 @@ from workflows.operator_view import yuan
 class Route:
     """Where an event goes: to a running workflow as `signal`, if it takes any; else it starts one.
 
-    reuse: when a workflow that has ended gives way to a new one.
+    reuse: when a workflow that has ended gives way to a new one. bare: the workflow hears that there was
+    an event, not what it says.
     """
 
     workflow_id: str
@@ -39,6 +40,7 @@ class Route:
     summary: str
     signal: str | None = None
     reuse: WorkflowIDReusePolicy = WorkflowIDReusePolicy.REJECT_DUPLICATE
+    bare: bool = False
 
 
 def routes(event: Event, clock: str) -> Sequence[Route]:
@@ -131,7 +133,10 @@ def _inspection(event: Event, messages: Sequence[Message], clock: str) -> Sequen
                 # to hand over again.
                 if message.occurrence.standing.state not in inspection_state.ENDED:
                     summary, reuse = "补录检查情况", WorkflowIDReusePolicy.ALLOW_DUPLICATE
-    return [Route(f"inspection/{inspection}", "InspectionLoop", loop, summary, "event", reuse)]
+    # What the enterprise thinks of the visit is not for those who read a loop's history.
+    rated = any(isinstance(each, inspection_ev.InspectionRated) for each in messages)
+    workflow_id = f"inspection/{inspection}"
+    return [Route(workflow_id, "InspectionLoop", loop, summary, "event", reuse, bare=rated)]
 
 
 def _facts(event: Event, facts: Sequence[TargetFact]) -> Sequence[Route]:

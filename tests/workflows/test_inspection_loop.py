@@ -1,8 +1,11 @@
 """A joint inspection from the invitations to what becomes of the findings, and who is told."""
 
+import base64
+import re
 from collections import Counter
 from datetime import timedelta
 
+from bihuan.inspection.v1 import code_service_pb2 as code_pb
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from tests.workflows.inspection_town import (
@@ -94,6 +97,24 @@ async def test_an_inspection_goes_from_the_answers_to_what_becomes_of_each_findi
         "请于2026年9月14日前向企业反馈检查结果",
     ]
     assert set(Counter(each.request_id for each in joint.notices).values()) == {1}
+
+
+async def test_what_the_enterprise_thinks_of_the_visit_is_in_no_history(
+    joint: InspectionTown,
+) -> None:
+    await joint.open("ecology")
+    await joint.approved_with_code()
+    await joint.started()
+    await joint.command(code_pb.RateInspectionRequest(score=1, comment="态度生硬"), "enterprise")
+    await joint.checked("ecology")
+    await joint.recorded_result("ecology")
+    await joint.command(rpc_pb.ReportInspectionRequest())
+    loop = await joint.ended()
+    assert (loop.known.inspection.standing.state, loop.version) == (pb.STATE_CLOSED, joint.position)
+    history = (await joint.handle.fetch_history()).to_json()
+    carried = [base64.b64decode(data) for data in re.findall(r'"data": ?"([^"]*)"', history)]
+    assert not any("态度生硬".encode() in each for each in carried)
+    assert any("检查方案".encode() in each or b"InspectionStarted" in each for each in carried)
 
 
 async def test_all_decline_and_the_lead_goes_alone(joint: InspectionTown) -> None:
@@ -190,6 +211,7 @@ async def test_a_finding_that_a_device_tells_late_is_handed_over_though_the_insp
     await joint.started()
     await joint.checked("ecology")
     late = await joint.entry("ecology", rectify("台账缺页"))
+    await joint.settled()
     await joint.recorded_result("ecology")
     await joint.command(rpc_pb.ReportInspectionRequest())
     assert (await joint.ended()).known.inspection.standing.state == pb.STATE_CLOSED

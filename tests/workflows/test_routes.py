@@ -166,6 +166,9 @@ def test_of_what_happens_to_an_inspection_that_has_ended_only_a_finding_has_it_f
     (found,) = routes(event, "")
     assert (found.workflow_id, found.argument.inspection) == ("inspection/1", "inspections/1")
     assert (found.reuse == WorkflowIDReusePolicy.ALLOW_DUPLICATE) == again
+    assert found.bare == isinstance(message, insp_ev.InspectionRated), (
+        "a rating is not for its loop"
+    )
 
 
 @pytest.mark.parametrize(
