@@ -81,8 +81,14 @@ HEAD = Identity("head", "高局长", frozenset({"decider"}), agency=ECOLOGY.uscc
 class JointInspection:
     """Who does what, step by step, each as the person who would: through gRPC, but for the fire service."""
 
-    def __init__(self, stack: Stack, clock: Clock, say: Say) -> None:
-        self.stack, self.clock, self.say = stack, clock, say
+    def __init__(
+        self,
+        stack: Stack,
+        clock: Clock,
+        say: Say,
+        days: tuple[date, date] = (FIRST_DAY, LAST_DAY),
+    ) -> None:
+        self.stack, self.clock, self.say, self.days = stack, clock, say, days
         self.name = ""
         self.inspectors: dict[str, list[str]] = {}
         self._channels: dict[str, grpc.aio.Channel] = {}
@@ -130,8 +136,8 @@ class JointInspection:
         request = rpc_pb.OpenInspectionRequest(
             kind=plan_pb2.KIND_CASE,
             enterprise=ENTERPRISE,
-            from_date=_day(FIRST_DAY),
-            to_date=_day(LAST_DAY),
+            from_date=_day(self.days[0]),
+            to_date=_day(self.days[1]),
             clue=clue,
             participants=drafts,
         )
@@ -283,6 +289,7 @@ async def fire_service(address: str) -> AsyncIterator[None]:
     worker = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "examples.department.worker"),
         *("--address", address, "--namespace", NAMESPACE),
+        stdout=asyncio.subprocess.DEVNULL,  # ours is for the answer of `--json` alone
     )
     try:
         yield
@@ -298,8 +305,7 @@ def starting_clock(day_seconds: float = DAY_SECONDS) -> Clock:
 
 
 async def play(inspection: JointInspection) -> pb.Inspection:
-    """From the registers to the end."""
-    await inspection.register()
+    """From the opening to the end, departments and enterprise being registered."""
     await inspection.open()
     await inspection.decline()
     await inspection.fire_asked()
@@ -323,6 +329,7 @@ async def run(keep: bool, day_seconds: float) -> None:
             await up.enter_async_context(fire_service(stack.temporal_address))
             inspection = JointInspection(stack, clock, print)
             up.push_async_callback(inspection.close)
+            await inspection.register()
             ended = await play(inspection)
             print(ended.report)
             for finding in ended.findings:

@@ -7,13 +7,12 @@ from collections.abc import (
     Callable,
     Iterable,
     Iterator,
-    Mapping,
     Sequence,
 )
 from datetime import date
 from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from uuid import NAMESPACE_URL, uuid5
 
 import grpc.aio
@@ -45,49 +44,29 @@ Channel = Callable[[Identity], grpc.aio.Channel]
 Item = TypeVar("Item")
 
 
-class Office(NamedTuple):
-    """A department as it acts: its planner, its officers with their resource names, its head."""
-
-    department: Department
-    planner: Identity
-    officers: tuple[Identity, ...]
-    inspectors: tuple[str, ...]
-    head: Identity
-
-
 def planner_of(department: Department) -> Identity:
     """Who plans for the department."""
     return _of(department, "planner", "计划", "planner")
 
 
-async def enrol_department(channel: Channel, department: Department, endpoint: str = "") -> Office:
-    """Register a department with INSPECTORS_EACH certified inspectors; `endpoint`: of its Nexus service."""
-    planner = planner_of(department)
-    roster = roster_service_pb2_grpc.RosterServiceStub(channel(planner))
+async def enrol_department(channel: Channel, department: Department) -> None:
+    """Register a department with INSPECTORS_EACH certified inspectors."""
+    roster = roster_service_pb2_grpc.RosterServiceStub(channel(planner_of(department)))
     profile = roster_pb2.DepartmentProfile(
         display_name=department.display_name,
         field=department.field,
         district=given.CITY,
         power=roster_pb2.POWER_STATUTORY,
-        nexus_endpoint=endpoint,
     )
-    await persist(
-        partial(
-            roster.RegisterDepartment,
-            roster_service_pb2.RegisterDepartmentRequest(
-                request_id=request_id(department.name),
-                uscc=department.name.removeprefix("departments/"),
-                profile=profile,
-            ),
-        )
+    request = roster_service_pb2.RegisterDepartmentRequest(
+        request_id=request_id(department.name),
+        uscc=department.name.removeprefix("departments/"),
+        profile=profile,
     )
-    officers = [
-        _of(department, "officer", name, f"officer-{number}")
-        for number, name in enumerate(department.inspectors[:INSPECTORS_EACH], 1)
-    ]
-    inspectors = [await _enrol_inspector(roster, department, officer) for officer in officers]
-    head = _of(department, "decider", "局长", "head")
-    return Office(department, planner, tuple(officers), tuple(inspectors), head)
+    await persist(partial(roster.RegisterDepartment, request))
+    for number, name in enumerate(department.inspectors[:INSPECTORS_EACH], 1):
+        officer = _of(department, "officer", name, f"officer-{number}")
+        await _enrol_inspector(roster, department, officer)
 
 
 async def enrol_targets(channel: Channel, city: City) -> AsyncIterator[int]:
@@ -117,15 +96,15 @@ async def enrol_targets(channel: Channel, city: City) -> AsyncIterator[int]:
 
 
 async def publish_plans(
-    channel: Channel, offices: Mapping[str, Office], tasks: Iterable[PlannedVisit]
+    channel: Channel, departments: Iterable[Department], tasks: Iterable[PlannedVisit]
 ) -> AsyncIterator[int]:
     """Every department's yearly plan, from draft to publication; tells how many tasks are published."""
     of_department: dict[str, list[PlannedVisit]] = {}
     for task in tasks:
         of_department.setdefault(task.department, []).append(task)
     plans = [
-        asyncio.ensure_future(_publish(channel, office, of_department.get(name, [])))
-        for name, office in offices.items()
+        asyncio.ensure_future(_publish(channel, each, of_department.get(each.name, [])))
+        for each in departments
     ]
     published = 0
     for plan in asyncio.as_completed(plans):
@@ -154,10 +133,10 @@ def request_id(what: str) -> str:
     return str(uuid5(NAMESPACE_URL, f"bihuan:yangzhou/{what}"))
 
 
-async def _publish(channel: Channel, office: Office, tasks: Sequence[PlannedVisit]) -> int:
-    planner = plan_service_pb2_grpc.PlanServiceStub(channel(office.planner))
-    head = plan_service_pb2_grpc.PlanServiceStub(channel(office.head))
-    department = office.department
+async def _publish(channel: Channel, department: Department, tasks: Sequence[PlannedVisit]) -> int:
+    planner = plan_service_pb2_grpc.PlanServiceStub(channel(planner_of(department)))
+    decider = _of(department, "decider", "局长", "head")
+    head = plan_service_pb2_grpc.PlanServiceStub(channel(decider))
 
     async def send(
         method: Callable[[Any], Awaitable[plan_pb2.Plan]], request: Any
@@ -189,7 +168,7 @@ async def _publish(channel: Channel, office: Office, tasks: Sequence[PlannedVisi
 
 async def _enrol_inspector(
     roster: roster_service_pb2_grpc.RosterServiceStub, department: Department, officer: Identity
-) -> str:
+) -> None:
     first, last = CERTIFIED
     number = f"{given.CITY}{officer.subject[-1]}{department.name[-6:]}"
     certificate = roster_pb2.Certificate(
@@ -202,8 +181,7 @@ async def _enrol_inspector(
         department=department.name,
         certificates=[certificate],
     )
-    inspector: roster_pb2.Inspector = await persist(partial(roster.RegisterInspector, request))
-    return inspector.name
+    await persist(partial(roster.RegisterInspector, request))
 
 
 def _of(department: Department, role: str, name: str, subject: str) -> Identity:
