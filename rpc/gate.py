@@ -121,9 +121,10 @@ class Gate(grpc.aio.ServerInterceptor):
         metadata: Any = context.invocation_metadata() or ()
         identity = await self.verifier.verify(bearer_token(dict(metadata)))
         if not self.permissions.allows(identity.roles, method.permission):
+            holders = ", ".join(self.permissions.holders(method.permission)) or "none"
             raise permission_denied(
                 "PERMISSION_MISSING",
-                f"{identity.subject} does not hold {method.permission}",
+                f"{identity.subject} does not hold {method.permission}; roles that do: {holders}",
                 permission=method.permission,
             )
         identify(identity)

@@ -8,7 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.unknown_fields import UnknownFieldSet
-from protovalidate import FieldPathElementPb, FieldPathPb, collect_violations
+from protovalidate import FieldPathElementPb, FieldPathPb, ViolationPb, collect_violations
 
 from rpc.errors import StatusError, invalid_argument
 
@@ -38,7 +38,10 @@ def parse(kind: type[M], data: bytes) -> M:
 def check(message: Message) -> None:
     """INVALID_ARGUMENT INVALID_REQUEST unless the message keeps its protovalidate rules."""
     violations = [
-        (dotted(violation.proto.field), violation.proto.message or violation.proto.rule_id)
+        (
+            dotted(violation.proto.field),
+            _told(cast(Descriptor, message.DESCRIPTOR), violation.proto),
+        )
         for violation in collect_violations(message)
     ]
     if violations:
@@ -67,6 +70,22 @@ def compile_rules(descriptor: Descriptor, compiled: set[str]) -> None:
 def dotted(path: FieldPathPb | None) -> str:
     """A path as `items[2].title` or `labels["k"].value`; empty for a rule on the whole message."""
     return ".".join(_step(element) for element in path.elements) if path else ""
+
+
+def _told(descriptor: Descriptor, violation: ViolationPb) -> str:
+    """What is wrong, in words; of an enum that must be stated, which values there are."""
+    text = violation.message or violation.rule_id
+    if violation.rule_id != "enum.not_in" or violation.field is None:
+        return text
+    field: FieldDescriptor | None = None
+    for element in violation.field.elements:
+        field = descriptor.fields_by_name.get(element.field_name)
+        if field is None:  # within a map
+            return text
+        descriptor = field.message_type or descriptor
+    if field is None or not field.enum_type:
+        return text
+    return f"must be one of {', '.join(v.name for v in field.enum_type.values if v.number)}"
 
 
 def _step(element: FieldPathElementPb) -> str:

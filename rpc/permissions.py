@@ -42,6 +42,10 @@ class Permissions:
                     raise ValueError(f"{path}: role {role}: {pattern!r} is not a permission")
         return cls(roles)
 
+    def holders(self, permission: str) -> list[str]:
+        """Roles that hold the permission, by name."""
+        return sorted(role for role in self.roles if self.allows(frozenset({role}), permission))
+
     def _allows(self, roles: frozenset[str], permission: str) -> bool:
         """Whether one of the roles holds the permission."""
         return any(

@@ -28,6 +28,7 @@ from rules.money import surcharge
 
 __all__ = [
     "GRADES",
+    "ITEMS",
     "SHANGHAI",
     "CheckItem",
     "Clock",

@@ -81,6 +81,7 @@ async def test_a_role_without_the_permission_is_refused_by_its_name(served):
         error = await call(served, metadata=listener, path=path)
         assert kind(error) == "PERMISSION_DENIED PERMISSION_MISSING"
         assert error.metadata == {"permission": "test.echoes.say"}
+        assert "roles that do: " in error.message
     assert (await call(served, metadata=listener, path=GATHER)).subject == "bob"
 
 

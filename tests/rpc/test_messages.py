@@ -5,6 +5,7 @@ from echo_service import echo_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bihuan.inspection.v1.roster_service_pb2 import RegisterDepartmentRequest
 from rpc.errors import StatusError
 from rpc.messages import find_not_utf8, parse
 
@@ -50,6 +51,14 @@ def test_the_search_finds_the_bad_text_wherever_it_lies(titles, depth, padding):
     data = spoilt(EchoRequest(title="x", items=items, padding=padding))
     expected = f"items[{len(titles)}]." + "part." * depth + "title"
     assert find_not_utf8(EchoRequest.DESCRIPTOR, data) == expected
+
+
+def test_an_enum_that_must_be_stated_is_refused_with_the_values_there_are():
+    request = RegisterDepartmentRequest(profile={"display_name": "扬州市生态环境局"})
+    with pytest.raises(StatusError) as refused:
+        parse(RegisterDepartmentRequest, request.SerializeToString())
+    told = dict(refused.value.violations)["profile.power"]
+    assert told == "must be one of POWER_STATUTORY, POWER_AUTHORISED, POWER_ENTRUSTED"
 
 
 @given(st.binary(max_size=60))

@@ -29,6 +29,7 @@ SHIPPED = Permissions.load()
         ("enterprise", "penalty.plans.apply", "penalty.plans.decide"),
         ("loop", "penalty.cases.expire", "penalty.cases.decide"),
         ("agency", "penalty.payments.read", "penalty.payments.record"),
+        ("enterprise", "inspection.items.read", "inspection.plans.read"),
         ("legal", "calendar.years.publish", "rectification.problems.read"),
         ("operator", "evidence.files.read", "evidence.files.upload"),
         ("operator", "feed.events.read", "rectification.problems.close"),
@@ -45,6 +46,11 @@ def test_roles_add_up_and_unknown_ones_add_nothing():
     assert SHIPPED.allows(roles, "rectification.problems.verify")
     assert not SHIPPED.allows(roles, "calendar.years.publish")
     assert not SHIPPED.allows(frozenset(), "rectification.problems.read")
+
+
+def test_who_lacks_a_permission_can_be_told_which_roles_hold_it():
+    assert SHIPPED.holders("inspection.plans.approve") == ["decider", "supervisor"]
+    assert SHIPPED.holders("nothing.at.all") == []
 
 
 def test_another_file_replaces_the_roles(tmp_path):

@@ -211,7 +211,8 @@ def _quotas(
         counts = {each.stratum: each.count for each in command.quotas}
         for index, each in enumerate(command.quotas):
             if each.count > sizes[each.stratum]:
-                text = f"{each.count} of {each.stratum}, which has {sizes[each.stratum]} candidates"
+                pools = ", ".join(f"{pool} {size}" for pool, size in sorted(sizes.items()))
+                text = f"must not be above what the pools have: {pools or 'nobody'}"
                 raise _bad("QUOTA_TOO_HIGH", f"quotas[{index}].count", text)
         if len(counts) < len(command.quotas):
             raise _bad("QUOTA_TWICE", "quotas", "must have each pool once")

@@ -75,7 +75,11 @@ def _require_approval(p: Proceeding, reason: str) -> None:
             raise p.refuse("NOT_ON_THE_SPOT", text)
         return
     if not reason:
-        raise p.refuse("NOT_APPROVED", f"{p.inspection.name} is not approved")
+        text = (
+            f"{p.inspection.name} is not approved: the head of {p.lead.display_name} approves it first; an "
+            "emergency or a tip-off needs no approval beforehand, but on_the_spot_reason"
+        )
+        raise p.refuse("NOT_APPROVED", text)
     if p.inspection.approval.disapproved:
         text = "the head found that it should not have been begun on the spot"
         raise p.refuse("DISAPPROVED", text)

@@ -8,9 +8,9 @@ from uuid_utils.compat import uuid7
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from eventstore import EventStore
-from rpc.errors import invalid_argument, not_found
+from rpc.errors import failed_precondition, invalid_argument, not_found, permission_denied
 from rpc.identity import current_identity
-from rules import Clock
+from rules import Clock, UnknownRule
 from services import paging
 from services.aggregate import ATTEMPTS, Aggregate, Commands
 from services.calendar.shelf import CalendarShelf
@@ -18,6 +18,7 @@ from services.evidence.files import EvidenceFiles
 from services.inspection.inspections import views
 from services.inspection.inspections.acting import require_department
 from services.inspection.inspections.decide import decide
+from services.inspection.inspections.documents import document
 from services.inspection.inspections.evolve import Event, evolve
 from services.inspection.inspections.known import LOADS, known
 from services.inspection.inspections.proceeding import Known, Proceeding
@@ -121,6 +122,22 @@ class InspectionDesk:
     async def get(self, name: str) -> pb.Inspection:
         """The inspection as the caller may see it. NOT_FOUND."""
         return shown(await self.found(name))
+
+    async def document(self, request: rpc_pb.GetDocumentRequest) -> rpc_pb.Document:
+        """A paper of the inspection, as the caller may see it. Raises as documents.document; NOT_FOUND;
+        PERMISSION_DENIED for an enterprise that asks for the approval form.
+        """
+        inspection = await self.get(request.name)
+        internal = request.kind == rpc_pb.DOCUMENT_KIND_APPROVAL_FORM
+        if internal and current_identity().enterprise:
+            raise permission_denied(
+                "INTERNAL_DOCUMENT", "the approval form stays in the departments"
+            )
+        rules = self.shelf.rules.at(inspection.enterprise.district)
+        try:
+            return document(inspection, request, rules)
+        except UnknownRule as error:
+            raise failed_precondition("NO_RULE_IN_FORCE", str(error)) from error
 
     async def found(self, name: str) -> pb.Inspection:
         """The inspection as it is. NOT_FOUND."""

@@ -12,6 +12,7 @@ from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import plan_pb2
 from rules import CheckItem, Rules, legal_date
 from services.inspection.inspections.proceeding import going
+from services.inspection.inspections.report import day_text, people
 
 PLANS = {plan_pb2.KIND_DAILY: "年度检查计划", plan_pb2.KIND_SPECIAL: "专项检查计划"}
 CLUES = {
@@ -35,11 +36,13 @@ def notice_text(inspection: pb.Inspection, code: pb.Code, rules: Rules) -> str:
     reads the same whenever it is looked at. Raises UnknownRule.
     """
     first = legal_date(code.from_time.ToDatetime(UTC))
+    last = _last_day(code.to_time)
+    days = day_text(first) if first == last else f"{day_text(first)}至{day_text(last)}"
     lines = [
         "行政检查通知书",
         "",
         f"{inspection.enterprise.display_name}：",
-        f"{_said(first)}至{_last_day(code.to_time)}，下列部门对你单位进行检查。",
+        f"{days}，下列部门对你单位进行检查。",
         f"任务来源：{source_of(inspection)}",
         f"检查码：{code.id}",
     ]
@@ -50,16 +53,18 @@ def notice_text(inspection: pb.Inspection, code: pb.Code, rules: Rules) -> str:
         lines += ["", *_department(participant, number, listed)]
     conduct = rules.text("inspection.conduct", first)
     recusal = rules.text("inspection.recusal", first)
-    return "\n".join([*lines, "", f"检查人员行为规范：{conduct}。", f"回避：{recusal}。"])
+    lines += ["", f"检查人员行为规范：{conduct}。", f"回避：{recusal}。"]
+    issued = legal_date(code.issue_time.ToDatetime(UTC))
+    lead = inspection.participants[0].display_name
+    return "\n".join([*lines, "", f"{lead}（印章）", day_text(issued)])
 
 
 def _department(
     participant: pb.Participant, number: int, listed: dict[str, CheckItem]
 ) -> list[str]:
-    people = [f"{each.display_name}（{each.certificate}）" for each in participant.inspectors]
     lines = [
         f"{number}. {participant.display_name}：本年度对你单位的第{participant.visit_of_year}次检查",
-        f"检查人员：{'、'.join(people)}",
+        people(participant),
         "检查事项和依据：",
     ]
     for item in participant.items:
@@ -69,10 +74,6 @@ def _department(
     return lines
 
 
-def _last_day(end: Timestamp) -> str:
+def _last_day(end: Timestamp) -> date:
     """The day on which what ends at that instant, exclusive, is still valid."""
-    return _said(legal_date(end.ToDatetime(UTC) - timedelta(microseconds=1)))
-
-
-def _said(day: date) -> str:
-    return f"{day.year}年{day.month}月{day.day}日"
+    return legal_date(end.ToDatetime(UTC) - timedelta(microseconds=1))

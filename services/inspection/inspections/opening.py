@@ -1,7 +1,7 @@
 """How an inspection is opened: for tasks of published plans, or on a clue. Pure."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from bihuan.inspection.v1 import inspection_events_pb2 as ev
@@ -22,6 +22,7 @@ TITLES = {
     plan_pb2.KIND_SPECIAL: "专项检查",
 }
 JOINT = "综合查一次"
+DAY = timedelta(days=1)
 
 
 class Span(NamedTuple):
@@ -50,7 +51,8 @@ def open_inspection(p: Proceeding, command: rpc_pb.OpenInspectionRequest) -> lis
     invited = participants[1:]
     if invited:
         state = pb.STATE_INVITING
-        opens = p.open_each(pb.DUTY_ANSWER, [each.department for each in invited], p.today)
+        asked = [each.department for each in invited]
+        opens = p.open_each(pb.DUTY_ANSWER, asked, p.today, latest=days.last - DAY)
     else:
         state = pb.STATE_ARRANGED
         opens = [p.open(pb.DUTY_VISIT, participants[0].department, p.today, due=days.last)]

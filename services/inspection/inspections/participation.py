@@ -12,7 +12,7 @@ from rpc.errors import invalid_argument
 from rules import as_date
 from services.inspection.inspections.evolve import Event, evolve
 from services.inspection.inspections.proceeding import Proceeding
-from services.inspection.roster.eligibility import certificate_on, eligible
+from services.inspection.roster.eligibility import REASONS, certificate_on, eligible
 
 ACCEPTED_BY_SILENCE = "accepted"  # a choice of rule inspection.silence
 
@@ -93,7 +93,7 @@ def require_enough(p: Proceeding, department: str, count: int) -> None:
     """FAILED_PRECONDITION TOO_FEW_INSPECTORS for fewer than the law asks of each department."""
     least = p.rules.number("inspection.inspectors_least", p.today)
     if count < least:
-        text = f"{department} sends {count} inspectors; at least {least} have to come"
+        text = f"{department} has named {count} inspectors; at least {least} have to come (AssignInspectors)"
         raise p.refuse("TOO_FEW_INSPECTORS", text, department=department, least=str(least))
 
 
@@ -128,6 +128,6 @@ def require_eligible(
         text = f"{inspector.display_name} is of {inspector.department}"
         raise p.refuse("INSPECTOR_OF_OTHERS", text, inspector=name)
     if why := eligible(inspector, p.inspection.enterprise.uscc, first, last):
-        text = f"{inspector.display_name} cannot inspect from {first} to {last}: {why}"
+        text = f"{inspector.display_name} cannot inspect from {first} to {last}: {REASONS[why]}"
         raise p.refuse(f"INSPECTOR_{why}", text, inspector=name)
     return inspector

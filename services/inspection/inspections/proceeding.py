@@ -11,7 +11,7 @@ from bihuan.inspection.v1 import inspection_events_pb2 as ev
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import plan_pb2, roster_pb2, target_pb2
 from rpc.errors import StatusError, failed_precondition, invalid_argument, not_found
-from rules import Rules, legal_date
+from rules import Rules, as_date, legal_date
 
 # The rule that limits each duty.
 LIMITS = {
@@ -113,13 +113,23 @@ class Proceeding:
         return pb.OpenDeadline(duty=duty, department=department, deadline=deadline)
 
     def open_each(
-        self, duty: pb.Duty.ValueType, departments: Iterable[str], origin: date
+        self,
+        duty: pb.Duty.ValueType,
+        departments: Iterable[str],
+        origin: date,
+        *,
+        latest: date,
     ) -> list[pb.OpenDeadline]:
-        """As `open`, for several departments that have the same limit: it is counted once."""
+        """As `open`, for several departments that have the same limit: it is counted once, and ends on
+        `latest` where it would end later.
+        """
         opened: list[pb.OpenDeadline] = []
         for department in departments:
             if not opened:
-                opened.append(self.open(duty, department, origin))
+                first = self.open(duty, department, origin)
+                if latest < as_date(first.deadline.due_date):
+                    first = self.open(duty, department, origin, due=latest)
+                opened.append(first)
                 continue
             same = pb.OpenDeadline()
             same.CopyFrom(opened[0])

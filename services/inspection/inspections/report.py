@@ -1,14 +1,16 @@
 """The text that an enterprise gets after an inspection (检查结果告知): all departments in one. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date
+from typing import TypeAlias
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import plan_pb2
-from rules import SHANGHAI
+from rules import SHANGHAI, CheckItem
 
+Listed: TypeAlias = Mapping[str, CheckItem]
 KINDS = {
     plan_pb2.KIND_DAILY: "日常检查",
     plan_pb2.KIND_CASE: "个案检查",
@@ -32,20 +34,22 @@ OUTCOMES = {
 }
 
 
-def report_text(inspection: pb.Inspection, today: date, addition: str = "") -> str:
+def report_text(inspection: pb.Inspection, today: date, listed: Listed, addition: str = "") -> str:
     """What the enterprise is told of the recorded `inspection`: who came, what they looked at and found, what
-    data answered, who did not come and why; `addition` at the end, as it is.
+    data answered, who did not come and why; `addition` at the end, as it is. `listed`: the published items,
+    by id, for the law that a finding rests on.
 
     Who complained, and about what, is never told: of a clue only that there was one.
     """
     lines = ["检查结果告知", "", *_head(inspection)]
     for number, participant in enumerate(_came(inspection), 1):
-        lines += ["", *_department(inspection, participant, number)]
+        lines += ["", *_department(inspection, participant, number, listed)]
     lines += _section("非现场完成的事项", _off_site(inspection))
     lines += _section("未参加检查的部门", _absent(inspection))
     if addition:
         lines += ["", addition]
-    return "\n".join([*lines, "", _day(today)])
+    lead = inspection.participants[0].display_name
+    return "\n".join([*lines, "", f"{lead}（印章）", day_text(today)])
 
 
 def _head(inspection: pb.Inspection) -> list[str]:
@@ -54,35 +58,35 @@ def _head(inspection: pb.Inspection) -> list[str]:
         f"被检查企业：{enterprise.display_name}（{enterprise.uscc}）",
         f"检查类型：{KINDS[inspection.kind]}",
         f"检查码：{start.code}",
-        f"检查时间：{_time(start.device_time)}开始",
+        f"检查时间：{time_text(start.device_time)}开始",
         f"牵头部门：{inspection.participants[0].display_name}",
     ]
 
 
-def _department(inspection: pb.Inspection, participant: pb.Participant, number: int) -> list[str]:
-    people = "、".join(
-        f"{each.display_name}（{each.certificate}）" for each in participant.inspectors
-    )
-    lines = [f"{number}. {participant.display_name}", f"检查人员：{people}", "检查事项："]
+def _department(
+    inspection: pb.Inspection, participant: pb.Participant, number: int, listed: Listed
+) -> list[str]:
+    lines = [f"{number}. {participant.display_name}", people(participant), "检查事项："]
     entries = [_entry(participant, each) for each in participant.entries]
     lines += entries
     findings = [each for each in inspection.findings if each.department == participant.department]
     lines += ["发现问题："] if findings else ["发现问题：无"]
-    lines += [_finding(participant, each) for each in findings]
+    lines += [_finding(participant, each, listed) for each in findings]
     return [*lines, f"检查结论：{participant.conclusion}"]
 
 
 def _entry(participant: pb.Participant, entry: pb.Entry) -> str:
-    line = f"- {_item(participant, entry.item)}：{CHECKS[entry.check]}"
+    line = f"- {item_name(participant, entry.item)}：{CHECKS[entry.check]}"
     if entry.note and entry.check != pb.CHECK_FAILED:
         line += f"（{entry.note}）"
     return f"{line}；指导意见：{entry.guidance}" if entry.guidance else line
 
 
-def _finding(participant: pb.Participant, finding: pb.Finding) -> str:
+def _finding(participant: pb.Participant, finding: pb.Finding, listed: Listed) -> str:
     gravity, outcome = GRAVITIES[finding.gravity], OUTCOMES[finding.outcome]
-    item = _item(participant, finding.item)
-    return f"- 问题{finding.id}（{gravity}，{outcome}）：{item}：{finding.description}"
+    item = item_name(participant, finding.item)
+    line = f"- 问题{finding.id}（{gravity}，{outcome}）：{item}：{finding.description}"
+    return f"{line}；依据：{listed[finding.item].basis}" if finding.item in listed else line
 
 
 def _off_site(inspection: pb.Inspection) -> Iterable[str]:
@@ -110,14 +114,23 @@ def _section(title: str, lines: Iterable[str]) -> list[str]:
     return ["", f"{title}：", *found] if found else []
 
 
-def _item(participant: pb.Participant, item_id: str) -> str:
+def people(participant: pb.Participant) -> str:
+    """The inspectors of a department with their certificates, in a line."""
+    named = [f"{each.display_name}（{each.certificate}）" for each in participant.inspectors]
+    return f"检查人员：{'、'.join(named) or '待定'}"
+
+
+def item_name(participant: pb.Participant, item_id: str) -> str:
+    """The name of an item that the department checks."""
     return next((each.display_name for each in participant.items if each.id == item_id), item_id)
 
 
-def _time(time: Timestamp) -> str:
+def time_text(time: Timestamp) -> str:
+    """A minute in Shanghai, as papers say it."""
     local = time.ToDatetime(UTC).astimezone(SHANGHAI)
-    return f"{_day(local.date())}{local:%H:%M}"
+    return f"{day_text(local.date())}{local:%H:%M}"
 
 
-def _day(day: date) -> str:
+def day_text(day: date) -> str:
+    """A day, as papers say it."""
     return f"{day.year}年{day.month}月{day.day}日"

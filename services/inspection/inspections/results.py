@@ -67,7 +67,7 @@ def report(p: Proceeding, command: rpc_pb.ReportInspectionRequest) -> list[Event
         occurrence = p.occurrence(pb.STATE_REPORTED, opens=[handover], closes=closes)
     else:
         occurrence = p.occurrence(state_after_report(p), closes=closes)
-    text = report_text(p.inspection, p.today, command.report)
+    text = report_text(p.inspection, p.today, p.rules.items(p.today), command.report)
     return [ev.InspectionReported(occurrence=occurrence, report=text)]
 
 

@@ -51,6 +51,11 @@ class InspectionService(inspection_service_pb2_grpc.InspectionServiceServicer):
         (inspection,) = masked(pb.Inspection, found, request.read_mask)
         return inspection
 
+    async def GetDocument(
+        self, request: rpc_pb.GetDocumentRequest, context: Context
+    ) -> rpc_pb.Document:
+        return await self._desk.document(request)
+
     async def ListInspections(
         self, request: rpc_pb.ListInspectionsRequest, context: Context
     ) -> rpc_pb.ListInspectionsResponse:

@@ -122,7 +122,7 @@ def refuse(
     return StatusError(
         code,
         reason,
-        f"{plan.name}: {len(found)} tasks are refused, first {told}",
+        f"{plan.name}: {told}; refused in all: {len(found)}",
         {
             "resource": plan.name,
             "state": pb.PlanState.Name(plan.state),
@@ -178,7 +178,9 @@ def _items(
     industry = target.industry if target else ""
     for item in task.items:
         if item not in published:
-            return "ITEM_NOT_PUBLISHED", f"{item} is not on the published list"
+            own = ", ".join(each for each, one in published.items() if one.field == own_field)
+            text = f"{item} is not on the published list; of {own_field} it has {own or 'nothing'}"
+            return "ITEM_NOT_PUBLISHED", text
         if published[item].field != own_field:
             return "ITEM_OF_OTHER_FIELD", f"{item} is not of the field {own_field}"
         if not published[item].concerns(industry):

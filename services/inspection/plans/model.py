@@ -128,7 +128,7 @@ def _create(p: Planning, command: rpc_pb.CreatePlanRequest) -> list[Event]:
     if command.kind == pb.PLAN_KIND_SPECIAL and not command.purpose.strip():
         raise invalid_argument(
             "PURPOSE_REQUIRED",
-            "a campaign is planned for a purpose",
+            "a campaign says what it is for",
             [("purpose", "must say scope and limits of the campaign")],
         )
     return [

@@ -16,7 +16,7 @@ from bihuan.inspection.v1 import plan_service_pb2 as rpc_pb
 from eventstore import EventStore
 from rpc.errors import failed_precondition, not_found
 from rpc.identity import current_identity, require_unscoped
-from rules import Clock, UnknownRule, legal_date
+from rules import ITEMS, Clock, UnknownRule, legal_date
 from services import paging
 from services.aggregate import Aggregate, Commands
 from services.calendar.shelf import CalendarShelf
@@ -117,6 +117,30 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
         token = paging.token(request, views.task_key(found[-1])) if more else ""
         tasks = masked(pb.PlannedTask, found, request.read_mask)
         return rpc_pb.ListTasksResponse(tasks=tasks, next_page_token=token)
+
+    async def ListItems(
+        self, request: rpc_pb.ListItemsRequest, context: Context
+    ) -> rpc_pb.ListItemsResponse:
+        rules, today = self._shelf.rules.at(request.district), legal_date(self._clock.now())
+        try:
+            listed, rule = rules.items(today), rules.reference(ITEMS, today)
+        except UnknownRule as error:
+            raise failed_precondition("NO_RULE_IN_FORCE", str(error)) from error
+        items = [
+            rpc_pb.PublishedItem(
+                id=each.id,
+                display_name=each.name,
+                field=each.field,
+                industries=each.industries,
+                answered_by=each.answered_by,
+                answer_days=each.answer_days,
+                standard=each.standard,
+                basis=each.basis,
+            )
+            for each in listed.values()
+            if request.field in ("", each.field)
+        ]
+        return rpc_pb.ListItemsResponse(items=items, rule=rule)
 
     def _planning(self, plan: pb.Plan, known: Known) -> Planning:
         """The plan at this moment, under the law of the department's place."""

@@ -7,6 +7,13 @@ from rules import as_date
 from rules.clock import DAY
 
 LEFT, NO_CERTIFICATE, RECUSED, ABSENT = "LEFT", "NO_CERTIFICATE", "RECUSED", "ABSENT"
+# The same in words.
+REASONS = {
+    LEFT: "has left the department",
+    NO_CERTIFICATE: "has no certificate that is valid on each of these days",
+    RECUSED: "must keep away from the enterprise",
+    ABSENT: "is away",
+}
 
 
 def certificate_on(inspector: pb.Inspector, day: date) -> pb.Certificate | None:

@@ -76,8 +76,16 @@ def known_level(fact: pb.Fact, rules: Rules, day: date) -> bool:
     """Whether the table of points has the fact's level; so it is where the table has no such factor at all,
     as the fact then weighs nothing. Raises UnknownRule.
     """
-    factor = _table(rules, day).get(factor_of(fact.kind))
-    return factor is None or fact.level in {level.id for level in factor.levels}
+    levels = levels_of(fact.kind, rules, day)
+    return not levels or fact.level in levels
+
+
+def levels_of(kind: pb.FactKind.ValueType, rules: Rules, day: date) -> tuple[str, ...]:
+    """Levels that the table of points has for a kind of fact; none where it weighs nothing. Raises
+    UnknownRule.
+    """
+    factor = _table(rules, day).get(factor_of(kind))
+    return tuple(level.id for level in factor.levels) if factor else ()
 
 
 def factor_of(kind: pb.FactKind.ValueType) -> str:

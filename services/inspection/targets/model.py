@@ -120,8 +120,9 @@ def _record(target: pb.Target, command: rpc_pb.RecordFactRequest, scene: Scene) 
             text = f"another fact of {target.name} has the id {fact.id}"
             raise _refuse(target, "FACT_DIFFERS", text)
     if not grading.known_level(fact, rules, today):
-        text = f"fact.level {fact.level} is none of {grading.factor_of(fact.kind)}"
-        raise invalid_argument("UNKNOWN_LEVEL", text, [("fact.level", "must be in the table")])
+        levels = ", ".join(grading.levels_of(fact.kind, rules, today))
+        text = f"the table of points has no level {fact.level} of {grading.factor_of(fact.kind)}"
+        raise invalid_argument("UNKNOWN_LEVEL", text, [("fact.level", f"must be one of {levels}")])
     if not grading.weighs(fact, rules, today) and not grading.answers(fact, rules, today):
         text = f"fact {fact.id} neither weighs nor answers anything any more"
         raise _refuse(target, "FACT_LAPSED", text)

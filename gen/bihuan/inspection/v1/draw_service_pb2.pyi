@@ -38,7 +38,7 @@ class CommitDrawRequest(_message.Message):
         INDUSTRY_FIELD_NUMBER: _builtins.int
         KEY_UNIT_FIELD_NUMBER: _builtins.int
         district: _builtins.str
-        """In this division: all that begin with it, without trailing pairs of zeros; in the department's if empty."""
+        """In this division or below it, its code or the leading 2 or 4 digits; in the department's if empty."""
         industry: _builtins.str
         """Of industries that begin with this, GB/T 4754."""
         key_unit: _builtins.bool

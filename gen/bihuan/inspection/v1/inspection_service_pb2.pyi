@@ -11,6 +11,7 @@ from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.type import date_pb2 as _date_pb2
 import builtins as _builtins
 import sys
@@ -22,6 +23,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _DocumentKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DocumentKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DocumentKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DOCUMENT_KIND_UNSPECIFIED: _DocumentKind.ValueType  # 0
+    """Not stated."""
+    DOCUMENT_KIND_APPROVAL_FORM: _DocumentKind.ValueType  # 1
+    """Asks the head for approval, and shows it once given (行政检查审批表). Not for enterprises."""
+    DOCUMENT_KIND_NOTICE: _DocumentKind.ValueType  # 2
+    """Is shown to the enterprise with the code; there is none before (行政检查通知书)."""
+    DOCUMENT_KIND_ON_SITE_RECORD: _DocumentKind.ValueType  # 3
+    """What one department noted on site, to be read and signed there; there is none before the start (现场检查笔录)."""
+    DOCUMENT_KIND_RESULT_NOTICE: _DocumentKind.ValueType  # 4
+    """Tells the enterprise the result; there is none before the report (检查结果告知书)."""
+
+class DocumentKind(_DocumentKind, metaclass=_DocumentKindEnumTypeWrapper):
+    """Papers of an inspection."""
+
+DOCUMENT_KIND_UNSPECIFIED: DocumentKind.ValueType  # 0
+"""Not stated."""
+DOCUMENT_KIND_APPROVAL_FORM: DocumentKind.ValueType  # 1
+"""Asks the head for approval, and shows it once given (行政检查审批表). Not for enterprises."""
+DOCUMENT_KIND_NOTICE: DocumentKind.ValueType  # 2
+"""Is shown to the enterprise with the code; there is none before (行政检查通知书)."""
+DOCUMENT_KIND_ON_SITE_RECORD: DocumentKind.ValueType  # 3
+"""What one department noted on site, to be read and signed there; there is none before the start (现场检查笔录)."""
+DOCUMENT_KIND_RESULT_NOTICE: DocumentKind.ValueType  # 4
+"""Tells the enterprise the result; there is none before the report (检查结果告知书)."""
+Global___DocumentKind: _TypeAlias = DocumentKind  # noqa: Y015
 
 @_typing.final
 class OpenInspectionRequest(_message.Message):
@@ -798,6 +831,66 @@ class GetInspectionRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetInspectionRequest: _TypeAlias = GetInspectionRequest  # noqa: Y015
+
+@_typing.final
+class GetDocumentRequest(_message.Message):
+    """Request of GetDocument."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    DEPARTMENT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The inspection."""
+    kind: Global___DocumentKind.ValueType
+    """Which paper."""
+    department: _builtins.str
+    """For DOCUMENT_KIND_ON_SITE_RECORD the department whose record it is; empty for others."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: Global___DocumentKind.ValueType = ...,
+        department: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "kind", b"kind", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDocumentRequest: _TypeAlias = GetDocumentRequest  # noqa: Y015
+
+@_typing.final
+class Document(_message.Message):
+    """A paper of an inspection."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TITLE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    kind: Global___DocumentKind.ValueType
+    """What it is."""
+    title: _builtins.str
+    """Its title, for example "现场检查笔录"."""
+    text: _builtins.str
+    """All of it, with its title: plain text, lines ended by LF."""
+    def __init__(
+        self,
+        *,
+        kind: Global___DocumentKind.ValueType = ...,
+        title: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "text", b"text", "title", b"title"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Document: _TypeAlias = Document  # noqa: Y015
 
 @_typing.final
 class InspectionFilter(_message.Message):

@@ -124,6 +124,11 @@ class InspectionServiceStub:
                 request_serializer=bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.GetInspectionRequest.SerializeToString,
                 response_deserializer=bihuan_dot_inspection_dot_v1_dot_inspection__pb2.Inspection.FromString,
                 _registered_method=True)
+        self.GetDocument = channel.unary_unary(
+                '/bihuan.inspection.v1.InspectionService/GetDocument',
+                request_serializer=bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.GetDocumentRequest.SerializeToString,
+                response_deserializer=bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.Document.FromString,
+                _registered_method=True)
         self.ListInspections = channel.unary_unary(
                 '/bihuan.inspection.v1.InspectionService/ListInspections',
                 request_serializer=bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.ListInspectionsRequest.SerializeToString,
@@ -261,6 +266,14 @@ class InspectionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDocument(self, request, context):
+        """One of the papers of an inspection (检查文书), as text to be printed. Of those that the law's forms name, interview
+        (询问笔录), sampling (抽样取证) and survey (勘验笔录) are not written here: put them in evidence, and name them in entries.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListInspections(self, request, context):
         """Inspections, newest first.
         """
@@ -355,6 +368,11 @@ def add_InspectionServiceServicer_to_server(servicer, server):
                     servicer.GetInspection,
                     request_deserializer=bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.GetInspectionRequest.FromString,
                     response_serializer=bihuan_dot_inspection_dot_v1_dot_inspection__pb2.Inspection.SerializeToString,
+            ),
+            'GetDocument': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDocument,
+                    request_deserializer=bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.GetDocumentRequest.FromString,
+                    response_serializer=bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.Document.SerializeToString,
             ),
             'ListInspections': grpc.unary_unary_rpc_method_handler(
                     servicer.ListInspections,
@@ -825,6 +843,33 @@ class InspectionService:
             '/bihuan.inspection.v1.InspectionService/GetInspection',
             bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.GetInspectionRequest.SerializeToString,
             bihuan_dot_inspection_dot_v1_dot_inspection__pb2.Inspection.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDocument(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bihuan.inspection.v1.InspectionService/GetDocument',
+            bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.GetDocumentRequest.SerializeToString,
+            bihuan_dot_inspection_dot_v1_dot_inspection__service__pb2.Document.FromString,
             options,
             channel_credentials,
             insecure,

@@ -62,6 +62,10 @@ class InspectionServiceStub:
     """
     GetInspection: _aio.UnaryUnaryMultiCallable[_inspection_service_pb2.GetInspectionRequest, _inspection_pb2.Inspection]
     """One inspection."""
+    GetDocument: _aio.UnaryUnaryMultiCallable[_inspection_service_pb2.GetDocumentRequest, _inspection_service_pb2.Document]
+    """One of the papers of an inspection (检查文书), as text to be printed. Of those that the law's forms name, interview
+    (询问笔录), sampling (抽样取证) and survey (勘验笔录) are not written here: put them in evidence, and name them in entries.
+    """
     ListInspections: _aio.UnaryUnaryMultiCallable[_inspection_service_pb2.ListInspectionsRequest, _inspection_service_pb2.ListInspectionsResponse]
     """Inspections, newest first."""
 
@@ -214,6 +218,16 @@ class InspectionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_inspection_service_pb2.GetInspectionRequest, _abc.Awaitable[_inspection_pb2.Inspection]],
     ) -> _abc.Awaitable[_inspection_pb2.Inspection]:
         """One inspection."""
+
+    @_abc_1.abstractmethod
+    def GetDocument(
+        self,
+        request: _inspection_service_pb2.GetDocumentRequest,
+        context: _aio.ServicerContext[_inspection_service_pb2.GetDocumentRequest, _abc.Awaitable[_inspection_service_pb2.Document]],
+    ) -> _abc.Awaitable[_inspection_service_pb2.Document]:
+        """One of the papers of an inspection (检查文书), as text to be printed. Of those that the law's forms name, interview
+        (询问笔录), sampling (抽样取证) and survey (勘验笔录) are not written here: put them in evidence, and name them in entries.
+        """
 
     @_abc_1.abstractmethod
     def ListInspections(

@@ -4,6 +4,7 @@ isort:skip_file
 Plans of inspections as a service that any department can call."""
 
 from bihuan.inspection.v1 import plan_pb2 as _plan_pb2
+from bihuan.types.v1 import deadline_pb2 as _deadline_pb2
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
@@ -632,3 +633,113 @@ class ListTasksResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
+
+@_typing.final
+class ListItemsRequest(_message.Message):
+    """Request of ListItems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DISTRICT_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    district: _builtins.str
+    """The place, GB/T 2260."""
+    field: _builtins.str
+    """Of this field of enforcement (执法领域); of all if empty."""
+    def __init__(
+        self,
+        *,
+        district: _builtins.str = ...,
+        field: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["district", b"district", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListItemsRequest: _TypeAlias = ListItemsRequest  # noqa: Y015
+
+@_typing.final
+class PublishedItem(_message.Message):
+    """An item of the published list (行政检查事项)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    FIELD_FIELD_NUMBER: _builtins.int
+    INDUSTRIES_FIELD_NUMBER: _builtins.int
+    ANSWERED_BY_FIELD_NUMBER: _builtins.int
+    ANSWER_DAYS_FIELD_NUMBER: _builtins.int
+    STANDARD_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """Id, as tasks and entries name it, for example "ecology.permit"."""
+    display_name: _builtins.str
+    """Its name, for example "排污许可证执行情况"."""
+    field: _builtins.str
+    """Field of enforcement (执法领域): only departments of it check the item."""
+    answer_days: _builtins.int
+    """How old such data may be, in calendar days."""
+    standard: _builtins.str
+    """What is looked for (检查标准)."""
+    basis: _builtins.str
+    """The law that it rests on."""
+    @_builtins.property
+    def industries(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Industries that it is for, beginnings of codes of GB/T 4754; for all where there are none."""
+
+    @_builtins.property
+    def answered_by(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Data that can answer it off site (非现场), as facts say what they answer."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+        field: _builtins.str = ...,
+        industries: _abc.Iterable[_builtins.str] | None = ...,
+        answered_by: _abc.Iterable[_builtins.str] | None = ...,
+        answer_days: _builtins.int = ...,
+        standard: _builtins.str = ...,
+        basis: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_days", b"answer_days", "answered_by", b"answered_by", "basis", b"basis", "display_name", b"display_name", "field", b"field", "id", b"id", "industries", b"industries", "standard", b"standard"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishedItem: _TypeAlias = PublishedItem  # noqa: Y015
+
+@_typing.final
+class ListItemsResponse(_message.Message):
+    """Answer of ListItems."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    RULE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[Global___PublishedItem]:
+        """The items in force today, in the order of the list."""
+
+    @_builtins.property
+    def rule(self) -> _deadline_pb2.RuleReference:
+        """The rule that has the list."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[Global___PublishedItem] | None = ...,
+        rule: _deadline_pb2.RuleReference | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rule", b"rule"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "rule", b"rule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListItemsResponse: _TypeAlias = ListItemsResponse  # noqa: Y015

@@ -104,6 +104,11 @@ class PlanServiceStub:
                 request_serializer=bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListTasksRequest.SerializeToString,
                 response_deserializer=bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListTasksResponse.FromString,
                 _registered_method=True)
+        self.ListItems = channel.unary_unary(
+                '/bihuan.inspection.v1.PlanService/ListItems',
+                request_serializer=bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListItemsRequest.SerializeToString,
+                response_deserializer=bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListItemsResponse.FromString,
+                _registered_method=True)
 
 
 class PlanServiceServicer:
@@ -207,6 +212,14 @@ class PlanServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListItems(self, request, context):
+        """Lists what may be inspected in a place: the published items, by which departments have their fields, tasks
+        their items, and facts what they answer. Enterprises see it, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PlanServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -274,6 +287,11 @@ def add_PlanServiceServicer_to_server(servicer, server):
                     servicer.ListTasks,
                     request_deserializer=bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListTasksRequest.FromString,
                     response_serializer=bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListTasksResponse.SerializeToString,
+            ),
+            'ListItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListItems,
+                    request_deserializer=bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListItemsRequest.FromString,
+                    response_serializer=bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListItemsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -631,6 +649,33 @@ class PlanService:
             '/bihuan.inspection.v1.PlanService/ListTasks',
             bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListTasksRequest.SerializeToString,
             bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListTasksResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/bihuan.inspection.v1.PlanService/ListItems',
+            bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListItemsRequest.SerializeToString,
+            bihuan_dot_inspection_dot_v1_dot_plan__service__pb2.ListItemsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,10 @@ class PlanServiceStub:
     """Lists plans without their tasks, newest first."""
     ListTasks: _aio.UnaryUnaryMultiCallable[_plan_service_pb2.ListTasksRequest, _plan_service_pb2.ListTasksResponse]
     """Lists tasks of one plan or many, those that begin last first."""
+    ListItems: _aio.UnaryUnaryMultiCallable[_plan_service_pb2.ListItemsRequest, _plan_service_pb2.ListItemsResponse]
+    """Lists what may be inspected in a place: the published items, by which departments have their fields, tasks
+    their items, and facts what they answer. Enterprises see it, too.
+    """
 
 class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
     """Plans from draft to publication, within the caps. Every command takes a request_id (AIP-155): the same id again
@@ -168,5 +172,15 @@ class PlanServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_plan_service_pb2.ListTasksRequest, _abc.Awaitable[_plan_service_pb2.ListTasksResponse]],
     ) -> _abc.Awaitable[_plan_service_pb2.ListTasksResponse]:
         """Lists tasks of one plan or many, those that begin last first."""
+
+    @_abc_1.abstractmethod
+    def ListItems(
+        self,
+        request: _plan_service_pb2.ListItemsRequest,
+        context: _aio.ServicerContext[_plan_service_pb2.ListItemsRequest, _abc.Awaitable[_plan_service_pb2.ListItemsResponse]],
+    ) -> _abc.Awaitable[_plan_service_pb2.ListItemsResponse]:
+        """Lists what may be inspected in a place: the published items, by which departments have their fields, tasks
+        their items, and facts what they answer. Enterprises see it, too.
+        """
 
 def add_PlanServiceServicer_to_server(servicer: PlanServiceServicer, server: _aio.Server) -> None: ...

@@ -164,7 +164,7 @@ class DepartmentFilter(_message.Message):
     field: _builtins.str
     """Of this field of enforcement."""
     district: _builtins.str
-    """In this division or below it: the leading 2, 4 or 6 digits of its code."""
+    """In this division or below it: its code, or the leading 2 or 4 digits of it."""
     principal: _builtins.str
     """With this principal."""
     dissolved: _builtins.bool

@@ -338,7 +338,7 @@ class TargetFilter(_message.Message):
     KEY_UNIT_FIELD_NUMBER: _builtins.int
     REMOVED_FIELD_NUMBER: _builtins.int
     district: _builtins.str
-    """In this division or below it: the leading 2, 4 or 6 digits of its code."""
+    """In this division or below it: its code, or the leading 2 or 4 digits of it."""
     industry: _builtins.str
     """Of an industry whose code begins so, for example "C26"."""
     key_unit: _builtins.bool
