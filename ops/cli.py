@@ -257,14 +257,18 @@ def token(
         str, typer.Option(help="Who it is, as machines do. Default: the role.")
     ] = "",
     enterprise: Annotated[str, typer.Option(help="Credit code of the caller's enterprise.")] = "",
-    agency: Annotated[str, typer.Option(help="Credit code of the caller's agency.")] = "",
+    agency: Annotated[
+        str,
+        typer.Option(help="Credit code of the caller's agency: it acts for this department alone."),
+    ] = "",
     hours: Annotated[
         float, typer.Option(help="How long it is valid: from 0.01 to 8784, a year.")
     ] = 8,
 ) -> None:
     """Print a token of the local issuer, to call the services with.
 
-    Role `enterprise` needs `--enterprise`: its people see that enterprise's problems alone.
+    Role `enterprise` needs `--enterprise`: its people see what is that enterprise's alone. In inspections whoever
+    acts for a department says so with `--agency`.
 
     Example: `TOKEN=$(bihuan token --role officer --subject lijing --name 李静)`
 

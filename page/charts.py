@@ -46,9 +46,7 @@ def tiles(found: pb.Statistics, t: Texts) -> list[Tile]:
         Tile(
             t["mean"],
             mean(now.frequency, t),
-            t["enterprises"].format(
-                n=number(now.frequency.enterprise_count), before=mean(before.frequency, t)
-            ),
+            _enterprises(now.frequency, before.frequency, t),
         ),
         Tile(
             t["off_site"],
@@ -68,6 +66,13 @@ def tiles(found: pb.Statistics, t: Texts) -> list[Tile]:
             t["rating"], mean(now.ratings, t), t["rating_note"].format(n=number(now.ratings.count))
         ),
     ]
+
+
+def _enterprises(now: pb.Frequency, before: pb.Frequency, t: Texts) -> str:
+    n = number(now.enterprise_count)
+    if not before.HasField("mean"):
+        return t["enterprises_alone"].format(n=n)
+    return t["enterprises"].format(n=n, before=mean(before, t))
 
 
 def charts(found: pb.Statistics, t: Texts, language: str) -> list[Chart]:

@@ -214,6 +214,17 @@ def test_others_are_asked_and_have_days_to_answer() -> None:
     assert case.inspection.title.startswith("综合查一次：")
 
 
+@pytest.mark.parametrize(
+    ("last", "answered_by"), [(13, MONDAY + 7 * DAY), (4, MONDAY + 3 * DAY), (0, MONDAY + DAY)]
+)
+def test_who_is_asked_answers_while_the_visit_can_still_be_made(
+    last: int, answered_by: date
+) -> None:
+    case = Case()
+    case.do(req.opening(ECOLOGY, FIRE, to_date=day(MONDAY + last * DAY)))
+    assert case.due(pb.DUTY_ANSWER, FIRE) == answered_by
+
+
 ALONE = req.task(ECOLOGY, "alone", alone=True)
 SPECIAL = req.task(ECOLOGY, "special", plan_pb2.KIND_SPECIAL)
 STATUTORY = req.task(ECOLOGY, "law", statutory=True, last=MONDAY + 5 * DAY)

@@ -630,7 +630,7 @@ def test_the_report_shows_it_all() -> None:
         "请配合整改。",
     ):
         assert line in lines, visit.inspection.report
-    assert lines[-3:] == ["请配合整改。", "", "2026年9月7日"]
+    assert lines[-4:] == ["请配合整改。", "", "扬州市生态环境局（印章）", "2026年9月7日"]
 
 
 def test_the_report_tells_nothing_of_a_clue() -> None:

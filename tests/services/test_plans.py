@@ -155,6 +155,18 @@ async def test_a_department_plans_for_itself_and_an_enterprise_sees_no_plan(city
         assert (await refused(call)).code == code_pb2.PERMISSION_DENIED
 
 
+async def test_everybody_sees_what_may_be_inspected_in_a_place(city: City) -> None:
+    firm = city.open.client("enterprise", enterprise=FIRM)
+    wanted = rpc_pb.ListItemsRequest(district=req.DISTRICT, field="ecology")
+    answer = await firm.plans.ListItems(wanted)
+    assert {each.field for each in answer.items} == {"ecology"}
+    assert "ecology.permit" in {each.id for each in answer.items}
+    assert answer.rule.id == "inspection.items"
+    every = await city.planner.plans.ListItems(rpc_pb.ListItemsRequest(district=req.DISTRICT))
+    assert {each.field for each in every.items} > {"ecology", "fire"}
+    assert all(each.basis and each.standard for each in every.items)
+
+
 async def test_what_does_not_exist_is_not_found(city: City) -> None:
     nowhere = "plans/0198c6d2-0000-7000-8000-000000000001"
     error = await refused(city.planner.plans.GetPlan(rpc_pb.GetPlanRequest(name=nowhere)))

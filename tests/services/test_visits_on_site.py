@@ -73,6 +73,23 @@ async def test_a_visit_from_its_code_to_a_problem_that_is_linked_both_ways(
     assert brigade.inspection.findings[0].handed_over_to == problem.name
 
 
+async def test_an_enterprise_gets_the_papers_of_its_own_visit_but_not_the_form_for_the_head(
+    brigade: Brigade,
+) -> None:
+    await brigade.do(begun(await brigade.code()))
+    firm = brigade.open.client("enterprise", enterprise=req.ENTERPRISE)
+    other = brigade.open.client("enterprise", enterprise=req.OTHER)
+    asked = rpc_pb.GetDocumentRequest(
+        name=brigade.inspection.name, kind=rpc_pb.DOCUMENT_KIND_NOTICE
+    )
+    notice = await firm.inspections.GetDocument(asked)
+    assert notice.title == "行政检查通知书"
+    assert (await refused(other.inspections.GetDocument(asked))).reason == "INSPECTION_NOT_FOUND"
+    asked.kind = rpc_pb.DOCUMENT_KIND_APPROVAL_FORM
+    assert (await refused(firm.inspections.GetDocument(asked))).reason == "INTERNAL_DOCUMENT"
+    assert "线索：异味（12345）" in (await brigade.head.inspections.GetDocument(asked)).text
+
+
 async def test_the_review_that_comes_last_ends_the_inspection(brigade: Brigade) -> None:
     code = await brigade.code()
     await brigade.do(begun(code))

@@ -91,5 +91,13 @@ def _require_state(p: Proceeding, command: Command) -> None:
     if found in states:
         return
     wanted = " or ".join(pb.State.Name(state) for state in sorted(states))
-    name = p.inspection.name
-    raise p.refuse(reason, f"{name} is in {pb.State.Name(found)}; this needs {wanted}")
+    text = f"{p.inspection.name} is in {pb.State.Name(found)}; this needs {wanted}"
+    raise p.refuse(reason, text + _awaited(p))
+
+
+def _awaited(p: Proceeding) -> str:
+    """What it waits for, and of whom; empty if for nothing."""
+    standing = p.inspection.standing
+    awaited = [f"{pb.Duty.Name(each.duty)} of {each.department}" for each in standing.deadlines]
+    awaited += [f"{each}, overdue" for each in standing.overdue]
+    return f"; it waits for {', '.join(awaited)}" if awaited else ""

@@ -75,7 +75,7 @@ def approval_form(inspection: pb.Inspection, rules: Rules) -> str:
         f"被检查企业：{enterprise.display_name}（{enterprise.uscc}）",
         f"地址：{enterprise.address}",
         f"企业等级：{enterprise.grade or '无'}",
-        f"检查日期：{_days(inspection)}",
+        f"计划检查日期：{_days(inspection)}",
     ]
     for number, each in enumerate(inspection.participants, 1):
         lines += ["", *_part(each, number, listed)]
