@@ -267,8 +267,8 @@ def token(
 ) -> None:
     """Print a token of the local issuer, to call the services with.
 
-    Role `enterprise` needs `--enterprise`: its people see what is that enterprise's alone. In inspections whoever
-    acts for a department says so with `--agency`.
+    Role `enterprise` needs `--enterprise`: its people see what is that enterprise's alone. In inspections
+    whoever acts for a department says so with `--agency`.
 
     Example: `TOKEN=$(bihuan token --role officer --subject lijing --name 李静)`
 

@@ -26,7 +26,7 @@ from rpc.identity import Identity
 from tests.e2e.conftest import own_ports
 
 README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-SHOWN, PROPOSED = [block for block in README.split("```")[1::2] if "buf curl" in block]
+SHOWN, PROPOSED, LISTED = [block for block in README.split("```")[1::2] if "buf curl" in block]
 # What it shows, but for the environment that is active here already.
 COMMANDS = SHOWN.replace(". .venv/bin/activate\n", "").strip()
 REPORT = COMMANDS[: COMMANDS.rindex("buf curl")]
@@ -91,6 +91,13 @@ async def test_buf_curl_proposes_instalments_without_a_case(stack: Stack) -> Non
     (proposal,) = json.loads(out)["proposals"]
     payments = proposal["terms"]["payments"]
     assert [payment["amountFen"] for payment in payments] == ["5000000"] * 4
+
+
+async def test_buf_curl_lists_what_may_be_inspected(stack: Stack) -> None:
+    code, out, _ = await bash(stack, LISTED)
+    assert code == 0
+    items = json.loads(out)["items"]
+    assert {"ecology.permit", "fire.exits"} <= {each["id"] for each in items}
 
 
 # What replaces what in the README's command; the status, its reason and the field at fault, if any.
