@@ -88,7 +88,10 @@ def _given_up(fork: "Fork") -> str:
 
 
 def log(
-    case: Annotated[str, typer.Option(help="Only of this case: `problems/<id>` or its id.")] = "",
+    case: Annotated[
+        str,
+        typer.Option(help="Only of this case: `problems/<id>`, `inspections/<id>` … or its id."),
+    ] = "",
     enterprise: Annotated[str, typer.Option(help="Only about this credit code.")] = "",
     type_: Annotated[
         list[str] | None, typer.Option("--type", help="Only these types: full proto names.")

@@ -36,6 +36,19 @@ PURPOSES = {
         visit_pb2.PURPOSE_PUBLICITY: "Spreading the law",
     },
 }
+# Of a code whose inspection has been reported, as VERDICTS.
+ENDED = {
+    "zh": (
+        "有效，检查已结束",
+        "该检查码由本系统签发，凭它开始的检查已经结束，结果已告知。",
+        "不能再凭此码检查。如有人再出示此码，可以拒绝，并请来人出示新的检查码。",
+    ),
+    "en": (
+        "Genuine, inspection over",
+        "We issued this code. The inspection that began with it is over, and its result was told.",
+        "No inspection may begin with it any more: you may refuse, and ask for a new code.",
+    ),
+}
 # Of each verdict: in short, in words, and what to do.
 VERDICTS = {
     "zh": {

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from bihuan.inspection.v1 import code_service_pb2 as pb
-from page.texts import KINDS, VERDICTS, Texts
+from bihuan.inspection.v1 import inspection_pb2
+from page.texts import ENDED, KINDS, VERDICTS, Texts
 from rules import SHANGHAI
 
 MOMENT = timedelta(microseconds=1)
@@ -29,6 +30,8 @@ LOOKS: Mapping[int, Look] = {
     pb.VERDICT_OTHER_ENTERPRISE: Look("bad", "other"),
     pb.VERDICT_FORGED: Look("bad", "cross"),
 }
+OVER = Look("over", "hourglass")
+REPORTED = frozenset({inspection_pb2.STATE_REPORTED, inspection_pb2.STATE_CLOSED})
 
 
 class Shown(NamedTuple):
@@ -49,10 +52,13 @@ def shown(found: pb.CodeVerification, t: Texts, language: str) -> Shown:
     """What is shown of it; a verdict that this page does not know counts as forged."""
     verdict = found.verdict if found.verdict in LOOKS else pb.VERDICT_FORGED
     title, text, advice = VERDICTS[language][verdict]
+    look = LOOKS[verdict]
+    if verdict == pb.VERDICT_USED and found.state in REPORTED:
+        (title, text, advice), look = ENDED[language], OVER
     began = found.HasField("start_time")
     return Shown(
         found,
-        LOOKS[verdict],
+        look,
         title,
         text,
         advice,

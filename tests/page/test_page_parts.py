@@ -7,10 +7,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bihuan.inspection.v1 import code_service_pb2 as code_pb
+from bihuan.inspection.v1 import inspection_pb2
+from bihuan.inspection.v1 import statistics_service_pb2 as statistics_pb
 from page import addresses, codes
-from page.charts import counts
+from page.charts import counts, tiles
 from page.texts import CHINESE, ENGLISH
-from page.verdicts import span
+from page.verdicts import shown, span
 
 TRUSTED = addresses.networks("10.0.0.0/8, fd00::/8")
 
@@ -64,6 +67,30 @@ def test_bars_are_as_long_as_their_counts(of: dict[str, int]) -> None:
     bars = counts(of)
     assert all(0 <= bar.width <= 100 for bar in bars)
     assert not any(of.values()) or max(bar.width for bar in bars) == 100
+
+
+@pytest.mark.parametrize(
+    ("state", "title"),
+    [
+        (inspection_pb2.STATE_UNDER_WAY, "Genuine, inspection under way"),
+        (inspection_pb2.STATE_RECORDED, "Genuine, inspection under way"),
+        (inspection_pb2.STATE_REPORTED, "Genuine, inspection over"),
+        (inspection_pb2.STATE_CLOSED, "Genuine, inspection over"),
+    ],
+)
+def test_a_code_shown_after_its_inspection_is_over_says_so(
+    state: inspection_pb2.State.ValueType, title: str
+) -> None:
+    found = code_pb.CodeVerification(verdict=code_pb.VERDICT_USED, state=state)
+    assert shown(found, ENGLISH, "en").title == title
+
+
+def test_without_a_year_before_no_figure_of_it_is_told() -> None:
+    found = statistics_pb.Statistics()
+    found.figures.frequency.enterprise_count = 2
+    assert tiles(found, CHINESE)[2].note == "2 家企业被检查；上年无数据"
+    found.before.frequency.mean = 1.5
+    assert tiles(found, CHINESE)[2].note == "2 家企业被检查；上年平均 1.50 次"
 
 
 def test_both_languages_say_everything() -> None:

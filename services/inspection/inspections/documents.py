@@ -73,7 +73,7 @@ def approval_form(inspection: pb.Inspection, rules: Rules) -> str:
         f"任务来源：{source_of(inspection)}",
         *_clue(inspection),
         f"被检查企业：{enterprise.display_name}（{enterprise.uscc}）",
-        f"地址：{enterprise.address}",
+        f"地址：{enterprise.address or TO_SIGN}",
         f"企业等级：{enterprise.grade or '无'}",
         f"计划检查日期：{_days(inspection)}",
     ]
@@ -98,7 +98,7 @@ def on_site_record(inspection: pb.Inspection, department: str, rules: Rules) -> 
             "现场检查笔录",
             "",
             f"被检查企业：{enterprise.display_name}（{enterprise.uscc}）",
-            f"地址：{enterprise.address}",
+            f"地址：{enterprise.address or TO_SIGN}",
             f"检查时间：{time_text(start.device_time)}开始",
             f"检查码：{start.code}",
             f"检查部门：{part.display_name}",
