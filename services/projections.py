@@ -56,6 +56,7 @@ PROJECTIONS = {
             plan_views.TASK,
             plan_views.TASK_CLAIM,
             draw_views.DRAW,
+            draw_views.LOT,
             *inspection_views.TABLES,
             tally.TALLY,
             visit_views.VISIT,

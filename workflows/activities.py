@@ -15,6 +15,8 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 from bihuan.calendar.v1.calendar_recount_pb2 import RecountPage
 from bihuan.inspection.v1 import (
+    inspection_service_pb2,
+    inspection_service_pb2_grpc,
     plan_service_pb2,
     plan_service_pb2_grpc,
     target_service_pb2,
@@ -124,6 +126,7 @@ class Activities:
         self._problems = problem_service_pb2_grpc.ProblemServiceStub(channel)
         self._cases = penalty_case_service_pb2_grpc.PenaltyCaseServiceStub(channel)
         self._plans = plan_service_pb2_grpc.PlanServiceStub(channel)
+        self._inspections = inspection_service_pb2_grpc.InspectionServiceStub(channel)
         self._targets = target_service_pb2_grpc.TargetServiceStub(channel)
         self._notices = notice_pb2_grpc.NotificationServiceStub(channel)
 
@@ -226,6 +229,13 @@ class Activities:
             )
             found = await carry_out(lambda: self._problems.GetProblem(ask), "")
             return target_facts.with_problem(fact, found)
+        if name.startswith("inspections/"):
+            look = inspection_service_pb2.GetInspectionRequest(
+                name=name, read_mask=target_facts.OF_INSPECTION
+            )
+            return target_facts.with_inspection(
+                fact, await carry_out(lambda: self._inspections.GetInspection(look), "")
+            )
         request = penalty_case_service_pb2.GetCaseRequest(name=name, read_mask=target_facts.OF_CASE)
         return target_facts.with_case(
             fact, await carry_out(lambda: self._cases.GetCase(request), "")

@@ -136,7 +136,8 @@ def _inspection(event: Event, messages: Sequence[Message], clock: str) -> Sequen
     # What the enterprise thinks of the visit is not for those who read a loop's history.
     rated = any(isinstance(each, inspection_ev.InspectionRated) for each in messages)
     workflow_id = f"inspection/{inspection}"
-    return [Route(workflow_id, "InspectionLoop", loop, summary, "event", reuse, bare=rated)]
+    to = Route(workflow_id, "InspectionLoop", loop, summary, "event", reuse, bare=rated)
+    return [to, *_facts(event, target_facts.of_inspection(event, messages, loop.inspection))]
 
 
 def _facts(event: Event, facts: Sequence[TargetFact]) -> Sequence[Route]:

@@ -10,6 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 
 from bihuan.feed.v1.feed_service_pb2 import Event
+from bihuan.inspection.v1 import inspection_events_pb2 as inspection_ev
+from bihuan.inspection.v1 import inspection_pb2 as inspection
 from bihuan.inspection.v1 import target_pb2 as pb
 from bihuan.inspection.v1.target_loop_pb2 import TargetFact
 from bihuan.penalty.v1 import events_pb2 as penalty_ev
@@ -26,6 +28,7 @@ SEVERITIES = {
 }
 # Of the resource that an event is about what the events do not say.
 OF_PROBLEM = FieldMask(paths=["enterprise.uscc", "severity"])
+OF_INSPECTION = FieldMask(paths=["enterprise.uscc"])
 OF_CASE = FieldMask(paths=["respondent.uscc", "hearing_due", "decision"])
 RECORDED, NO_CREDIT_CODE = "recorded", "NO_CREDIT_CODE"
 # Reasons for which a fact is not on record and nobody need see to it: the enterprise is not on the register,
@@ -67,6 +70,23 @@ def of_penalty(event: Event, messages: Sequence[Message], name: str) -> list[Tar
                 time = message.occurrence.occur_time
                 found.append(_fact(event, name, pb.FACT_KIND_REPAIR, time, GENERAL))
     return found
+
+
+def of_inspection(event: Event, messages: Sequence[Message], name: str) -> list[TargetFact]:
+    """The facts that an event of the inspection `name` is: that it found nothing. What it finds comes by the
+    problems and penalty cases that this becomes.
+    """
+    return [
+        _fact(event, name, pb.FACT_KIND_CLEAN_INSPECTION, message.occurrence.occur_time, GENERAL)
+        for message in messages
+        if isinstance(message, inspection_ev.InspectionReported) and not message.finding_count
+    ]
+
+
+def with_inspection(fact: TargetFact, found: inspection.Inspection) -> TargetFact:
+    """The fact with what its inspection says: whose it is."""
+    fact.enterprise = found.enterprise.uscc
+    return fact
 
 
 def with_problem(fact: TargetFact, found: problem.Problem) -> TargetFact:

@@ -20,7 +20,9 @@ from sqlalchemy import text
 
 from bihuan.inspection.v1 import draw_pb2 as pb
 from bihuan.inspection.v1 import draw_service_pb2 as rpc_pb
-from bihuan.inspection.v1 import roster_pb2
+from bihuan.inspection.v1 import inspection_service_pb2 as inspection_rpc
+from bihuan.inspection.v1 import plan_pb2, roster_pb2
+from bihuan.inspection.v1 import plan_service_pb2 as rpc_plans
 from bihuan.inspection.v1 import roster_service_pb2 as roster_rpc
 from bihuan.inspection.v1 import target_service_pb2 as target_rpc
 from eventstore import EventStore
@@ -120,6 +122,39 @@ async def test_anybody_can_make_a_draw_again_from_what_is_answered(office: Offic
         subprocess.run, verify, input=json.dumps(published), capture_output=True, text=True
     )
     assert done.stdout.strip() == "genuine", done.stderr
+
+
+async def test_whom_a_draw_chose_inspects_or_it_is_said_why_not(office: Office) -> None:
+    draw = await office.made()
+    lot = draw.lots[0]
+    head = office.open.client("decider", subject="head", agency=rosters.ECOLOGY)
+    plan = await office.planner.plans.CreatePlan(plans.plan(request_id=rid()))
+    task = plans.task(1, lot.enterprise, draw=draw.name)
+    await office.planner.plans.AddTasks(of(plans.add([task]), plan.name))
+    await office.planner.plans.SubmitPlan(of(rpc_plans.SubmitPlanRequest(), plan.name))
+    await head.plans.ApprovePlan(of(plans.APPROVE, plan.name))
+    await office.planner.plans.PublishPlan(of(plans.PUBLISH, plan.name))
+    opening = inspection_rpc.OpenInspectionRequest(
+        request_id=rid(),
+        kind=plan_pb2.KIND_DAILY,
+        enterprise=lot.enterprise,
+        from_date=task.from_date,
+        to_date=task.to_date,
+    )
+    opening.participants.add(department=plans.ECOLOGY, tasks=[f"{plan.name}/tasks/{task.id}"])
+    opened = await office.planner.inspections.OpenInspection(opening)
+    everybody = await office.planner.roster.ListInspectors(roster_rpc.ListInspectorsRequest())
+    others = [each.name for each in everybody.inspectors if each.name not in lot.inspectors][:2]
+    assign = inspection_rpc.AssignInspectorsRequest(
+        name=opened.name, department=plans.ECOLOGY, inspectors=others
+    )
+    refusal = await refused(office.planner.inspections.AssignInspectors(of(assign, opened.name)))
+    assert refusal.reason == "DRAWN_LEFT_OUT"
+    del assign.inspectors[:]
+    assign.inspectors.extend(lot.inspectors)
+    named = await office.planner.inspections.AssignInspectors(of(assign, opened.name))
+    chosen = [each.inspector for each in named.participants[0].inspectors]
+    assert chosen == list(lot.inspectors)
 
 
 Change = Callable[[dict[str, Any]], None]

@@ -435,6 +435,25 @@ def test_assigned_inspectors_have_their_certificates_and_are_not_assigned_twice(
     assert case.refused(ASSIGN).reason == "INSPECTOR_UNKNOWN"
 
 
+def test_whom_the_draw_chose_is_sent_unless_it_is_said_why_not() -> None:
+    case = Case()
+    case.do(req.JOINT)
+    drawn, other = req.inspector(FIRE).name, req.team(FIRE, 3)[1:]
+    case.knows(drawn=(drawn,))
+    without = accept(FIRE, *other)
+    refusal = case.refused(without)
+    assert (refusal.code, refusal.reason) == (code_pb2.INVALID_ARGUMENT, "DRAWN_LEFT_OUT")
+    assert drawn in refusal.message
+    without.reason = "抽中人员另有紧急任务"
+    assert case.do(without) == ["InvitationAnswered", "InspectorsAssigned"]
+    assert case.events[-1].reason == "抽中人员另有紧急任务"
+    case.do(decline(MARKET))
+    with_both = assign(FIRE, [drawn, *other])
+    with_both.reason = "多派一人"
+    assert case.do(with_both) == ["InspectorsAssigned"]
+    assert case.events[-1].reason == "", "nobody drawn is left out"
+
+
 def test_only_who_takes_part_names_inspectors() -> None:
     case = Case()
     case.do(req.JOINT)

@@ -19,6 +19,7 @@ from temporalio.worker import Worker
 from bihuan.feed.v1.feed_service_pb2 import Event
 from bihuan.inspection.v1 import target_pb2 as pb
 from bihuan.inspection.v1 import target_service_pb2 as rpc_pb
+from bihuan.inspection.v1.inspection_pb2 import Inspection
 from bihuan.inspection.v1.target_loop_pb2 import TargetFact, TargetLoop, TargetStanding
 from bihuan.penalty.v1.penalty_case_pb2 import PenaltyCase
 from bihuan.rectification.v1.problem_pb2 import Problem
@@ -47,7 +48,7 @@ class TargetTown(Place):
     queue: str = TASK_QUEUE
     target: pb.Target = field(default_factory=lambda: pb.Target(name=req.TARGET))
     # What the other services say of the resource that a fact arose from.
-    found: Problem | PenaltyCase | None = None
+    found: Problem | PenaltyCase | Inspection | None = None
     carried: list[str] = field(default_factory=list)
     away: int = 0
     _seed: UUID = field(default_factory=uuid4)
@@ -88,7 +89,11 @@ class TargetTown(Place):
                 await self.deliver(self.recorded(event, stream, self.position))
 
     async def arise(
-        self, event: Message, category: str, found: Problem | PenaltyCase, source: str = ""
+        self,
+        event: Message,
+        category: str,
+        found: Problem | PenaltyCase | Inspection,
+        source: str = "",
     ) -> None:
         """Another domain records an event of `source`, or of something new, which reads as `found`."""
         self.found = found
@@ -142,6 +147,8 @@ class TargetTown(Place):
     async def read_target_fact(self, fact: TargetFact) -> TargetFact:
         if isinstance(self.found, Problem):
             return target_facts.with_problem(fact, self.found)
+        if isinstance(self.found, Inspection):
+            return target_facts.with_inspection(fact, self.found)
         assert self.found
         return target_facts.with_case(fact, self.found)
 

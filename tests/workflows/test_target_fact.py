@@ -4,6 +4,9 @@ from datetime import UTC, date, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from bihuan.feed.v1.feed_service_pb2 import Event
+from bihuan.inspection.v1 import inspection_events_pb2 as inspection_ev
+from bihuan.inspection.v1 import inspection_pb2
 from bihuan.inspection.v1 import target_pb2 as pb
 from bihuan.penalty.v1 import account_pb2, penalty_case_pb2
 from bihuan.penalty.v1 import events_pb2 as penalty_ev
@@ -14,6 +17,7 @@ from tests.services import targets as req
 from tests.services.rosters import day, uscc
 from tests.services.targets import BASE, POINTS
 from tests.workflows.target_town import MONDAY, TargetTown
+from workflows.target_facts import of_inspection
 
 MOMENT = Timestamp()
 MOMENT.FromDatetime(MONDAY)
@@ -89,6 +93,22 @@ async def test_a_problem_weighs_and_weighs_less_once_it_is_put_right(
         == BASE + POINTS["problem"]["serious"] + POINTS["problem_closed"]["serious"]
     )
     assert [each.date.day for each in register.target.facts] == [7, 8]
+
+
+async def test_an_inspection_that_finds_nothing_is_a_fact(
+    register: TargetTown,
+) -> None:
+    await register.command(req.register())
+    occurrence = inspection_ev.Occurrence(occur_time=MOMENT)
+    clean = inspection_ev.InspectionReported(occurrence=occurrence)
+    inspected = inspection_pb2.Inspection()
+    inspected.enterprise.uscc = req.FIRM
+    await register.arise(clean, "inspection.inspection", inspected)
+    assert (await register.fact().result()).result == "recorded"
+    assert [each.kind for each in register.target.facts] == [pb.FACT_KIND_CLEAN_INSPECTION]
+    assert register.target.grading.score == BASE + POINTS["clean_inspection"]["general"]
+    clean.finding_count = 1
+    assert of_inspection(Event(), [clean], "inspections/1") == []
 
 
 async def test_what_is_about_nobody_on_the_register_ends_quietly_and_says_so(

@@ -1,4 +1,6 @@
-"""The table that lists draws, written in the transaction of their events. A draw in full is in the log."""
+"""The tables that list draws and what they chose, written in the transaction of their events. A draw in full
+is in the log.
+"""
 
 from datetime import UTC
 from typing import Any
@@ -12,9 +14,10 @@ from bihuan.inspection.v1 import draw_pb2 as pb
 from bihuan.inspection.v1 import draw_service_pb2 as rpc_pb
 from services import paging
 
+SCHEMA = sa.MetaData(schema="inspection")
 DRAW = sa.Table(
     "draw",
-    sa.MetaData(schema="inspection"),
+    SCHEMA,
     sa.Column("id", sa.Uuid, primary_key=True),
     sa.Column("department", sa.Text),
     sa.Column("state", sa.SmallInteger),
@@ -22,9 +25,17 @@ DRAW = sa.Table(
     sa.Column("resource", sa.LargeBinary),
 )
 
+LOT = sa.Table(
+    "lot",
+    SCHEMA,
+    sa.Column("draw", sa.Uuid, primary_key=True),
+    sa.Column("enterprise", sa.Text, primary_key=True),
+    sa.Column("inspectors", sa.ARRAY(sa.Text)),
+)
+
 
 async def project(conn: AsyncConnection, draw: pb.Draw) -> None:
-    """Write the row of `draw`."""
+    """Write the row of `draw`, and those of its lots."""
     row: dict[str, Any] = {
         "id": _id(draw.name),
         "department": draw.department,
@@ -34,6 +45,20 @@ async def project(conn: AsyncConnection, draw: pb.Draw) -> None:
     }
     statement = insert(DRAW).values(row)
     await conn.execute(statement.on_conflict_do_update(index_elements=["id"], set_=row))
+    lots = [
+        {"draw": row["id"], "enterprise": lot.enterprise, "inspectors": list(lot.inspectors)}
+        for lot in draw.lots
+    ]
+    if lots:
+        await conn.execute(insert(LOT).on_conflict_do_nothing(), lots)
+
+
+async def chosen(conn: AsyncConnection, name: str, enterprise: str) -> list[str]:
+    """Resource names of the inspectors whom the draw chose for the enterprise; none if it did not draw it."""
+    query = sa.select(LOT.c.inspectors).where(
+        LOT.c.draw == _id(name), LOT.c.enterprise == enterprise
+    )
+    return list(await conn.scalar(query) or ())
 
 
 async def get(conn: AsyncConnection, name: str) -> pb.Draw | None:

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from bihuan.inspection.v1 import plan_pb2, roster_pb2
+from services.inspection.draws import views as draws
 from services.inspection.inspections import views
 from services.inspection.inspections.proceeding import Known, Task, assigned
 from services.inspection.plans.views import tasks as tasks_of
@@ -46,8 +47,11 @@ async def for_opening(
 
 
 async def inspectors_named(conn: AsyncConnection, inspection: pb.Inspection, command: Any) -> Known:
-    """The inspectors that the command names."""
-    return Known(inspectors=await _inspectors(conn, command.inspectors))
+    """The inspectors that the command names, and those that a draw chose for its department."""
+    return Known(
+        inspectors=await _inspectors(conn, command.inspectors),
+        drawn=await _drawn(conn, inspection, command.department),
+    )
 
 
 async def inspectors_assigned(
@@ -92,6 +96,23 @@ LOADS: dict[type[Any], Load] = {
 async def known(conn: AsyncConnection, inspection: pb.Inspection, command: Any) -> Known:
     """What `command` needs to know of other rooms."""
     return await LOADS.get(type(command), nothing)(conn, inspection, command)
+
+
+async def _drawn(
+    conn: AsyncConnection, inspection: pb.Inspection, department: str
+) -> tuple[str, ...]:
+    names = [
+        task
+        for each in inspection.participants
+        if each.department == department
+        for task in each.tasks
+    ]
+    planned = await tasks_of(conn, names) if names else {}
+    chosen: dict[str, None] = {}
+    for draw in sorted({each.task.draw for each in planned.values() if each.task.draw}):
+        found = await draws.chosen(conn, draw, inspection.enterprise.uscc)
+        chosen.update(dict.fromkeys(found))
+    return tuple(chosen)
 
 
 async def _inspectors(

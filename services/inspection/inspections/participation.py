@@ -1,6 +1,6 @@
 """Who takes part in an inspection and whom they send: answers, silence, inspectors. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
 
@@ -38,7 +38,7 @@ def answer(p: Proceeding, command: rpc_pb.AnswerInvitationRequest) -> list[Event
     if not command.inspectors:
         return [answered]
     then = replace(p, inspection=evolve(p.inspection, answered))
-    return [answered, *_assigned(then, command.department, command.inspectors)]
+    return [answered, *_assigned(then, command)]
 
 
 def silence(p: Proceeding, passed: pb.OpenDeadline) -> list[Event]:
@@ -74,19 +74,38 @@ def assign(p: Proceeding, command: rpc_pb.AssignInspectorsRequest) -> list[Event
     if participant.answer != pb.ANSWER_ACCEPTED:
         text = f"{participant.display_name or participant.department} does not take part"
         raise p.refuse("NOT_TAKING_PART", text, department=participant.department)
-    return _assigned(p, command.department, command.inspectors)
+    return _assigned(p, command)
 
 
-def _assigned(p: Proceeding, department: str, names: Sequence[str]) -> list[Event]:
-    require_enough(p, department, len(names))
-    inspectors = [_inspector(p, department, name) for name in names]
+def _assigned(
+    p: Proceeding, command: rpc_pb.AnswerInvitationRequest | rpc_pb.AssignInspectorsRequest
+) -> list[Event]:
+    department = command.department
+    require_enough(p, department, len(command.inspectors))
+    left_out = set(p.known.drawn) - set(command.inspectors)
+    _require_drawn(left_out, command.reason)
+    inspectors = [_inspector(p, department, name) for name in command.inspectors]
     if inspectors == list(p.participant(department).inspectors):
         return []
     return [
         ev.InspectorsAssigned(
-            occurrence=p.occurrence(), department=department, inspectors=inspectors
+            occurrence=p.occurrence(),
+            department=department,
+            inspectors=inspectors,
+            reason=command.reason if left_out else "",
         )
     ]
+
+
+def _require_drawn(left_out: Collection[str], reason: str) -> None:
+    """Inspectors are drawn by lot like targets (双随机): who leaves one of them out says why."""
+    if left_out and not reason.strip():
+        names = ", ".join(sorted(left_out))
+        raise invalid_argument(
+            "DRAWN_LEFT_OUT",
+            f"the draw chose {names}: name them, or say why others come",
+            [("reason", "is required where an inspector drawn is left out")],
+        )
 
 
 def require_enough(p: Proceeding, department: str, count: int) -> None:

@@ -41,7 +41,8 @@ class Known:
     """What other rooms know that a decision needs; empty where it needs nothing of them.
 
     departments, inspectors, tasks: by resource name, those that the command names and that exist; earlier:
-    inspections of the enterprise whose results are recorded, newest first.
+    inspections of the enterprise whose results are recorded, newest first; drawn: inspectors whom draws
+    chose for the department's tasks.
     """
 
     target: target_pb2.Target | None = None
@@ -49,6 +50,7 @@ class Known:
     inspectors: Mapping[str, roster_pb2.Inspector] = field(default_factory=dict)
     tasks: Mapping[str, Task] = field(default_factory=dict)
     earlier: tuple[pb.Inspection, ...] = ()
+    drawn: tuple[str, ...] = ()
     mint: Mint | None = None
 
 

@@ -68,7 +68,8 @@ def report(p: Proceeding, command: rpc_pb.ReportInspectionRequest) -> list[Event
     else:
         occurrence = p.occurrence(state_after_report(p), closes=closes)
     text = report_text(p.inspection, p.today, p.rules.items(p.today), command.report)
-    return [ev.InspectionReported(occurrence=occurrence, report=text)]
+    count = len(p.inspection.findings)
+    return [ev.InspectionReported(occurrence=occurrence, report=text, finding_count=count)]
 
 
 def hand_over(p: Proceeding, command: rpc_pb.HandOverFindingRequest) -> list[Event]:

@@ -1,4 +1,4 @@
-"""The view that lists draws.
+"""The views of draws and of what they chose.
 
 Revision ID: 0004
 """
@@ -23,3 +23,10 @@ def upgrade() -> None:
     op.create_index("draw_newest", "draw", ["commit_time", "id"], schema="inspection")
     columns = ["department", "commit_time", "id"]
     op.create_index("draw_of_department", "draw", columns, schema="inspection")
+    op.create_table(
+        "lot",
+        sa.Column("draw", sa.Uuid, primary_key=True),
+        sa.Column("enterprise", sa.Text, primary_key=True),
+        sa.Column("inspectors", sa.ARRAY(sa.Text), nullable=False),
+        schema="inspection",
+    )

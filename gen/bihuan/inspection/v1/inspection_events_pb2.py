@@ -28,7 +28,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,bihuan/inspection/v1/inspection_events.proto\x12\x14\x62ihuan.inspection.v1\x1a%bihuan/inspection/v1/inspection.proto\x1a\x1f\x62ihuan/inspection/v1/plan.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"}\n\nOccurrence\x12\x30\n\x08standing\x18\x01 \x01(\x0b\x32\x1e.bihuan.inspection.v1.Standing\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12.\n\noccur_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf1\x02\n\x10InspectionOpened\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.bihuan.inspection.v1.Kind\x12\r\n\x05title\x18\x04 \x01(\t\x12\x33\n\nenterprise\x18\x05 \x01(\x0b\x32\x1f.bihuan.inspection.v1.Inspected\x12$\n\tfrom_date\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12\"\n\x07to_date\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12(\n\x04\x63lue\x18\x08 \x01(\x0b\x32\x1a.bihuan.inspection.v1.Clue\x12\x37\n\x0cparticipants\x18\t \x03(\x0b\x32!.bihuan.inspection.v1.Participant\"\x9c\x01\n\x12InvitationAnswered\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12,\n\x06\x61nswer\x18\x03 \x01(\x0e\x32\x1c.bihuan.inspection.v1.Answer\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xe5\x01\n\x0cPrecheckMade\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12>\n\x07\x61nswers\x18\x02 \x03(\x0b\x32-.bihuan.inspection.v1.PrecheckMade.ItemAnswer\x1a_\n\nItemAnswer\x12\x12\n\ndepartment\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x10\n\x08off_site\x18\x03 \x01(\x08\x12\r\n\x05\x62\x61sis\x18\x04 \x03(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\x92\x01\n\x12InspectorsAssigned\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12\x32\n\ninspectors\x18\x03 \x03(\x0b\x32\x1e.bihuan.inspection.v1.Assigned\"|\n\x12InspectionApproved\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x30\n\x08\x61pproval\x18\x02 \x01(\x0b\x32\x1e.bihuan.inspection.v1.Approval\"\x97\x02\n\nCodeIssued\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12(\n\x04\x63ode\x18\x02 \x01(\x0b\x32\x1a.bihuan.inspection.v1.Code\x12:\n\x08ordinals\x18\x03 \x03(\x0b\x32(.bihuan.inspection.v1.CodeIssued.Ordinal\x12\x0c\n\x04year\x18\x04 \x01(\x05\x1a_\n\x07Ordinal\x12\x12\n\ndepartment\x18\x01 \x01(\t\x12\x15\n\rvisit_of_year\x18\x02 \x01(\x05\x12\x1c\n\x14\x63\x61pped_visit_of_year\x18\x03 \x01(\x05\x12\x0b\n\x03\x63\x61p\x18\x04 \x01(\x05\"a\n\x0b\x43odeRevoked\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"u\n\x11InspectionStarted\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12*\n\x05start\x18\x02 \x01(\x0b\x32\x1b.bihuan.inspection.v1.Start\"\xba\x01\n\x0f\x45ntriesRecorded\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12,\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1b.bihuan.inspection.v1.Entry\x12/\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x1d.bihuan.inspection.v1.Finding\"n\n\x0eResultRecorded\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12\x12\n\nconclusion\x18\x03 \x01(\t\"Z\n\x12InspectionReported\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0e\n\x06report\x18\x02 \x01(\t\"r\n\x11\x46indingHandedOver\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0f\n\x07\x66inding\x18\x02 \x01(\t\x12\x16\n\x0ehanded_over_to\x18\x03 \x01(\t\"u\n\x0fInspectionRated\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12,\n\x06rating\x18\x02 \x01(\x0b\x32\x1c.bihuan.inspection.v1.Rating\"[\n\x13InspectionCancelled\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xba\x01\n\x0e\x44\x65\x61\x64linePassed\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x34\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\".bihuan.inspection.v1.OpenDeadline\x12\x0e\n\x06missed\x18\x03 \x01(\x08\x12,\n\x06\x61nswer\x18\x04 \x01(\x0e\x32\x1c.bihuan.inspection.v1.Answer\"`\n\x12\x44\x65\x61\x64linesRecounted\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x14\n\x0c\x64\x65\x61\x64line_ids\x18\x02 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,bihuan/inspection/v1/inspection_events.proto\x12\x14\x62ihuan.inspection.v1\x1a%bihuan/inspection/v1/inspection.proto\x1a\x1f\x62ihuan/inspection/v1/plan.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"}\n\nOccurrence\x12\x30\n\x08standing\x18\x01 \x01(\x0b\x32\x1e.bihuan.inspection.v1.Standing\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12.\n\noccur_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xf1\x02\n\x10InspectionOpened\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0c\n\x04name\x18\x02 \x01(\t\x12(\n\x04kind\x18\x03 \x01(\x0e\x32\x1a.bihuan.inspection.v1.Kind\x12\r\n\x05title\x18\x04 \x01(\t\x12\x33\n\nenterprise\x18\x05 \x01(\x0b\x32\x1f.bihuan.inspection.v1.Inspected\x12$\n\tfrom_date\x18\x06 \x01(\x0b\x32\x11.google.type.Date\x12\"\n\x07to_date\x18\x07 \x01(\x0b\x32\x11.google.type.Date\x12(\n\x04\x63lue\x18\x08 \x01(\x0b\x32\x1a.bihuan.inspection.v1.Clue\x12\x37\n\x0cparticipants\x18\t \x03(\x0b\x32!.bihuan.inspection.v1.Participant\"\x9c\x01\n\x12InvitationAnswered\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12,\n\x06\x61nswer\x18\x03 \x01(\x0e\x32\x1c.bihuan.inspection.v1.Answer\x12\x0e\n\x06reason\x18\x04 \x01(\t\"\xe5\x01\n\x0cPrecheckMade\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12>\n\x07\x61nswers\x18\x02 \x03(\x0b\x32-.bihuan.inspection.v1.PrecheckMade.ItemAnswer\x1a_\n\nItemAnswer\x12\x12\n\ndepartment\x18\x01 \x01(\t\x12\x0c\n\x04item\x18\x02 \x01(\t\x12\x10\n\x08off_site\x18\x03 \x01(\x08\x12\r\n\x05\x62\x61sis\x18\x04 \x03(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xa2\x01\n\x12InspectorsAssigned\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12\x32\n\ninspectors\x18\x03 \x03(\x0b\x32\x1e.bihuan.inspection.v1.Assigned\x12\x0e\n\x06reason\x18\x04 \x01(\t\"|\n\x12InspectionApproved\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x30\n\x08\x61pproval\x18\x02 \x01(\x0b\x32\x1e.bihuan.inspection.v1.Approval\"\x97\x02\n\nCodeIssued\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12(\n\x04\x63ode\x18\x02 \x01(\x0b\x32\x1a.bihuan.inspection.v1.Code\x12:\n\x08ordinals\x18\x03 \x03(\x0b\x32(.bihuan.inspection.v1.CodeIssued.Ordinal\x12\x0c\n\x04year\x18\x04 \x01(\x05\x1a_\n\x07Ordinal\x12\x12\n\ndepartment\x18\x01 \x01(\t\x12\x15\n\rvisit_of_year\x18\x02 \x01(\x05\x12\x1c\n\x14\x63\x61pped_visit_of_year\x18\x03 \x01(\x05\x12\x0b\n\x03\x63\x61p\x18\x04 \x01(\x05\"a\n\x0b\x43odeRevoked\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"u\n\x11InspectionStarted\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12*\n\x05start\x18\x02 \x01(\x0b\x32\x1b.bihuan.inspection.v1.Start\"\xba\x01\n\x0f\x45ntriesRecorded\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12,\n\x07\x65ntries\x18\x03 \x03(\x0b\x32\x1b.bihuan.inspection.v1.Entry\x12/\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x1d.bihuan.inspection.v1.Finding\"n\n\x0eResultRecorded\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x12\n\ndepartment\x18\x02 \x01(\t\x12\x12\n\nconclusion\x18\x03 \x01(\t\"q\n\x12InspectionReported\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0e\n\x06report\x18\x02 \x01(\t\x12\x15\n\rfinding_count\x18\x03 \x01(\x05\"r\n\x11\x46indingHandedOver\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0f\n\x07\x66inding\x18\x02 \x01(\t\x12\x16\n\x0ehanded_over_to\x18\x03 \x01(\t\"u\n\x0fInspectionRated\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12,\n\x06rating\x18\x02 \x01(\x0b\x32\x1c.bihuan.inspection.v1.Rating\"[\n\x13InspectionCancelled\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\xba\x01\n\x0e\x44\x65\x61\x64linePassed\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x34\n\x08\x64\x65\x61\x64line\x18\x02 \x01(\x0b\x32\".bihuan.inspection.v1.OpenDeadline\x12\x0e\n\x06missed\x18\x03 \x01(\x08\x12,\n\x06\x61nswer\x18\x04 \x01(\x0e\x32\x1c.bihuan.inspection.v1.Answer\"`\n\x12\x44\x65\x61\x64linesRecounted\x12\x34\n\noccurrence\x18\x01 \x01(\x0b\x32 .bihuan.inspection.v1.Occurrence\x12\x14\n\x0c\x64\x65\x61\x64line_ids\x18\x02 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,31 +46,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRECHECKMADE_ITEMANSWER']._serialized_start=992
   _globals['_PRECHECKMADE_ITEMANSWER']._serialized_end=1087
   _globals['_INSPECTORSASSIGNED']._serialized_start=1090
-  _globals['_INSPECTORSASSIGNED']._serialized_end=1236
-  _globals['_INSPECTIONAPPROVED']._serialized_start=1238
-  _globals['_INSPECTIONAPPROVED']._serialized_end=1362
-  _globals['_CODEISSUED']._serialized_start=1365
-  _globals['_CODEISSUED']._serialized_end=1644
-  _globals['_CODEISSUED_ORDINAL']._serialized_start=1549
-  _globals['_CODEISSUED_ORDINAL']._serialized_end=1644
-  _globals['_CODEREVOKED']._serialized_start=1646
-  _globals['_CODEREVOKED']._serialized_end=1743
-  _globals['_INSPECTIONSTARTED']._serialized_start=1745
-  _globals['_INSPECTIONSTARTED']._serialized_end=1862
-  _globals['_ENTRIESRECORDED']._serialized_start=1865
-  _globals['_ENTRIESRECORDED']._serialized_end=2051
-  _globals['_RESULTRECORDED']._serialized_start=2053
-  _globals['_RESULTRECORDED']._serialized_end=2163
-  _globals['_INSPECTIONREPORTED']._serialized_start=2165
-  _globals['_INSPECTIONREPORTED']._serialized_end=2255
-  _globals['_FINDINGHANDEDOVER']._serialized_start=2257
-  _globals['_FINDINGHANDEDOVER']._serialized_end=2371
-  _globals['_INSPECTIONRATED']._serialized_start=2373
-  _globals['_INSPECTIONRATED']._serialized_end=2490
-  _globals['_INSPECTIONCANCELLED']._serialized_start=2492
-  _globals['_INSPECTIONCANCELLED']._serialized_end=2583
-  _globals['_DEADLINEPASSED']._serialized_start=2586
-  _globals['_DEADLINEPASSED']._serialized_end=2772
-  _globals['_DEADLINESRECOUNTED']._serialized_start=2774
-  _globals['_DEADLINESRECOUNTED']._serialized_end=2870
+  _globals['_INSPECTORSASSIGNED']._serialized_end=1252
+  _globals['_INSPECTIONAPPROVED']._serialized_start=1254
+  _globals['_INSPECTIONAPPROVED']._serialized_end=1378
+  _globals['_CODEISSUED']._serialized_start=1381
+  _globals['_CODEISSUED']._serialized_end=1660
+  _globals['_CODEISSUED_ORDINAL']._serialized_start=1565
+  _globals['_CODEISSUED_ORDINAL']._serialized_end=1660
+  _globals['_CODEREVOKED']._serialized_start=1662
+  _globals['_CODEREVOKED']._serialized_end=1759
+  _globals['_INSPECTIONSTARTED']._serialized_start=1761
+  _globals['_INSPECTIONSTARTED']._serialized_end=1878
+  _globals['_ENTRIESRECORDED']._serialized_start=1881
+  _globals['_ENTRIESRECORDED']._serialized_end=2067
+  _globals['_RESULTRECORDED']._serialized_start=2069
+  _globals['_RESULTRECORDED']._serialized_end=2179
+  _globals['_INSPECTIONREPORTED']._serialized_start=2181
+  _globals['_INSPECTIONREPORTED']._serialized_end=2294
+  _globals['_FINDINGHANDEDOVER']._serialized_start=2296
+  _globals['_FINDINGHANDEDOVER']._serialized_end=2410
+  _globals['_INSPECTIONRATED']._serialized_start=2412
+  _globals['_INSPECTIONRATED']._serialized_end=2529
+  _globals['_INSPECTIONCANCELLED']._serialized_start=2531
+  _globals['_INSPECTIONCANCELLED']._serialized_end=2622
+  _globals['_DEADLINEPASSED']._serialized_start=2625
+  _globals['_DEADLINEPASSED']._serialized_end=2811
+  _globals['_DEADLINESRECOUNTED']._serialized_start=2813
+  _globals['_DEADLINESRECOUNTED']._serialized_end=2909
 # @@protoc_insertion_point(module_scope)

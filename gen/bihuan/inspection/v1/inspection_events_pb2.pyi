@@ -235,8 +235,11 @@ class InspectorsAssigned(_message.Message):
     OCCURRENCE_FIELD_NUMBER: _builtins.int
     DEPARTMENT_FIELD_NUMBER: _builtins.int
     INSPECTORS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     department: _builtins.str
     """Which department."""
+    reason: _builtins.str
+    """Why not all of those whom the draw chose, where one of them is left out."""
     @_builtins.property
     def occurrence(self) -> Global___Occurrence:
         """What every event says."""
@@ -251,10 +254,11 @@ class InspectorsAssigned(_message.Message):
         occurrence: Global___Occurrence | None = ...,
         department: _builtins.str = ...,
         inspectors: _abc.Iterable[_inspection_pb2.Assigned] | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurrence", b"occurrence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "inspectors", b"inspectors", "occurrence", b"occurrence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "inspectors", b"inspectors", "occurrence", b"occurrence", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -504,8 +508,11 @@ class InspectionReported(_message.Message):
 
     OCCURRENCE_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
+    FINDING_COUNT_FIELD_NUMBER: _builtins.int
     report: _builtins.str
     """The report of all departments, whoever declined or did not answer included."""
+    finding_count: _builtins.int
+    """How many findings it tells of; 0 is a fact in the enterprise's favour."""
     @_builtins.property
     def occurrence(self) -> Global___Occurrence:
         """What every event says."""
@@ -515,10 +522,11 @@ class InspectionReported(_message.Message):
         *,
         occurrence: Global___Occurrence | None = ...,
         report: _builtins.str = ...,
+        finding_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurrence", b"occurrence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["occurrence", b"occurrence", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["finding_count", b"finding_count", "occurrence", b"occurrence", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -170,7 +170,7 @@ class AnswerInvitationRequest(_message.Message):
     accepted: _builtins.bool
     """Whether it takes part."""
     reason: _builtins.str
-    """Why not; required where it declines."""
+    """Why not; required where it declines. Where it accepts, why not all of those whom a draw chose."""
     @_builtins.property
     def inspectors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its inspectors, by name, instead of those named before."""
@@ -235,6 +235,7 @@ class AssignInspectorsRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     DEPARTMENT_FIELD_NUMBER: _builtins.int
     INSPECTORS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID chosen by the caller; the same again gives the same answer."""
     name: _builtins.str
@@ -243,6 +244,8 @@ class AssignInspectorsRequest(_message.Message):
     """The version that the command was decided on; empty for any."""
     department: _builtins.str
     """The department that acts."""
+    reason: _builtins.str
+    """Why not all of those whom a draw chose; required where one of them is left out."""
     @_builtins.property
     def inspectors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Its inspectors, by name, instead of those named before."""
@@ -255,10 +258,11 @@ class AssignInspectorsRequest(_message.Message):
         etag: _builtins.str = ...,
         department: _builtins.str = ...,
         inspectors: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "etag", b"etag", "inspectors", b"inspectors", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["department", b"department", "etag", b"etag", "inspectors", b"inspectors", "name", b"name", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
