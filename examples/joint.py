@@ -40,6 +40,7 @@ from ops.supervisor import Stack
 from rpc.client import connect
 from rpc.identity import Identity
 from rules import SHANGHAI, Clock, legal_date
+from workflows.inspection_words import ANSWERS
 
 FIRST_DAY, LAST_DAY = date(2026, 9, 7), date(2026, 10, 30)
 DAY_SECONDS, LEAD_SECONDS, PATIENCE_SECONDS = 1.0, 4.0, 40.0
@@ -312,7 +313,7 @@ async def play(inspection: JointInspection) -> pb.Inspection:
     await inspection.fire_answers()
     arranged = await inspection.until(pb.STATE_ARRANGED)
     (silent,) = [each for each in arranged.participants if each.department == MARKET.name]
-    inspection.say(f"{silent.display_name}：{pb.Answer.Name(silent.answer)}")
+    inspection.say(f"{silent.display_name}：{ANSWERS[silent.answer]}")
     await inspection.prepare()
     await inspection.visit()
     await inspection.report()
