@@ -13,19 +13,24 @@ def networks(text: str) -> tuple[Network, ...]:
     return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
 
 
-def client(peer: str, forwarded: str, trusted: Sequence[Network]) -> str:
+def client(peer: str, forwarded: str, proxies: Sequence[Network]) -> str:
     """The address that limits are counted by: the peer's, or, where the peer is a trusted proxy, the last one
     in X-Forwarded-For that is not a trusted proxy itself. What came before it anybody could have written.
     An IPv6 address counts with its network.
     """
-    if not _within(peer, trusted):
+    if not _within(peer, proxies):
         return _counted(peer)
     for address in reversed([part.strip() for part in forwarded.split(",")]):
         if not _address(address):
             break
-        if not _within(address, trusted):
+        if not _within(address, proxies):
             return _counted(address)
     return _counted(peer)
+
+
+def trusted(peer: str, proxies: Sequence[Network]) -> bool:
+    """Whether the peer is a proxy that we trust."""
+    return _within(peer, proxies)
 
 
 def _counted(address: str) -> str:

@@ -38,6 +38,7 @@ FORGED_SECONDS = (
     0.3  # before which no forged code is answered: how it was found out takes no time to see
 )
 MOST_BODY_BYTES = 16_384
+BODY_SECONDS = 10.0
 MOST_COMMENT = 1000
 RETRY_SECONDS = 10
 SCORES = ("1", "2", "3", "4", "5")
@@ -280,7 +281,7 @@ class _Page:
         if origin in (None, "null"):
             return
         own = {urlsplit(self._options.url).netloc, request.headers.get("host", "")}
-        if urlsplit(origin).netloc not in own:
+        if _host(origin) not in own:
             raise HTTPException(403)
 
     def _page(
@@ -337,7 +338,15 @@ def _path(request: Request) -> str:
     """Where the other language is: a form that was sent is not sent again."""
     if "code" in request.path_params:
         return f"/c/{quote(request.path_params['code'], safe='')}"
-    return request.url.path
+    # One slash: a link that begins with two leads to another site.
+    return "/" + request.url.path.lstrip("/\\")
+
+
+def _host(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _link(path: str, query: Mapping[str, str]) -> str:
@@ -361,15 +370,21 @@ def _uuid(text: str) -> str:
 
 
 async def _fields(request: Request) -> dict[str, str]:
-    """The fields of a form. HTTPException 413 for a body over MOST_BODY_BYTES, 415 for what is no form."""
+    """The fields of a form. HTTPException 413 for a body over MOST_BODY_BYTES, 415 for what is no form, 408
+    for one that takes longer than BODY_SECONDS to arrive.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise HTTPException(415)
     body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MOST_BODY_BYTES:
-            raise HTTPException(413)
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                body += part
+                if len(body) > MOST_BODY_BYTES:
+                    raise HTTPException(413)
+    except TimeoutError:
+        raise HTTPException(408) from None
     try:
         found = parse_qs(body.decode("utf-8", "strict"), max_num_fields=20)
     except ValueError as error:

@@ -13,7 +13,10 @@ def code(text: str) -> tuple[str, str]:
     """Id and signature of what was typed or pasted, be it the whole link of a QR; empty if there are none."""
     signature, text = "", normalize("NFKC", text)
     if "/c/" in text:
-        link = urlsplit(text.strip())
+        try:
+            link = urlsplit(text.strip())
+        except ValueError:
+            return "", ""
         signature = parse_qs(link.query).get("s", [""])[0]
         text = link.path.rpartition("/c/")[2]
     return re.sub(r"[^0-9A-Z]", "", text.upper())[:MOST_CHARACTERS], signature

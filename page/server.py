@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import uvicorn
 
 from page.app import PageOptions, application
+from page.patience import impatient
 from page.services import Services
 
 GRACE_SECONDS = 5
@@ -44,7 +45,7 @@ async def run(options: Options, ready: Callable[[str], None], stop: asyncio.Even
             proxy_headers=False,
             server_header=False,
             lifespan="off",
-            http="h11",
+            http=impatient(options.page.proxies),
             ws="none",
             log_level="warning",
             limit_concurrency=MOST_AT_ONCE,

@@ -1,12 +1,14 @@
 """From bytes to a request that keeps its schema's rules, or to an error that names the field."""
 
 from collections import Counter
-from typing import TypeVar, cast
+from collections.abc import Iterator
+from typing import Any, TypeVar, cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 from protovalidate import FieldPathElementPb, FieldPathPb, ViolationPb, collect_violations
 
@@ -36,7 +38,9 @@ def parse(kind: type[M], data: bytes) -> M:
 
 
 def check(message: Message) -> None:
-    """INVALID_ARGUMENT INVALID_REQUEST unless the message keeps its protovalidate rules."""
+    """INVALID_ARGUMENT INVALID_REQUEST unless the message keeps its protovalidate rules, its instants are
+    some and no text has a NUL in it, which PostgreSQL takes in none.
+    """
     violations = [
         (
             dotted(violation.proto.field),
@@ -44,12 +48,41 @@ def check(message: Message) -> None:
         )
         for violation in collect_violations(message)
     ]
+    violations += _impossible(message)
     if violations:
         told = "; ".join(f"{path}: {text}" if path else text for path, text in violations[:TOLD])
         more = len(violations) - TOLD
         raise invalid_argument(
             "INVALID_REQUEST", f"{told}; and {more} more" if more > 0 else told, violations
         )
+
+
+def _impossible(message: Message, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Fields that hold what is no text or no instant to anybody, whatever their rules."""
+    for field, value in message.ListFields():
+        path = f"{prefix}{field.name}"
+        if not field.is_repeated:
+            yield from _impossible_value(path, value)
+        elif field.message_type and field.message_type.GetOptions().map_entry:
+            for key, each in value.items():
+                quoted = f'{path}["{key}"]' if isinstance(key, str) else f"{path}[{key}]"
+                yield from _impossible_value(path, key)
+                yield from _impossible_value(quoted, each)
+        else:
+            for index, each in enumerate(value):
+                yield from _impossible_value(f"{path}[{index}]", each)
+
+
+def _impossible_value(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Timestamp):
+        try:
+            value.ToDatetime()
+        except (ValueError, OverflowError):
+            yield path, "must be an instant of the years 1 to 9999"
+    elif isinstance(value, Message):
+        yield from _impossible(value, f"{path}.")
+    elif isinstance(value, str) and "\0" in value:
+        yield path, "must have no NUL in it"
 
 
 def compile_rules(descriptor: Descriptor, compiled: set[str]) -> None:

@@ -19,7 +19,7 @@ from rules import SHANGHAI, RuleBook, Rules, WorkingCalendar, as_date
 from services.inspection.inspections.decide import decide
 from services.inspection.inspections.evolve import Event, evolve
 from services.inspection.inspections.proceeding import Known, Proceeding
-from tests.services.rosters import day, uscc
+from tests.services.rosters import certificate, day, uscc
 
 DISTRICT, ENTERPRISE, OTHER = "321000", uscc(1), uscc(2)
 ECOLOGY, EMERGENCY, FIRE = (f"departments/{uscc(n)}" for n in (11, 12, 13))
@@ -148,7 +148,10 @@ def known(**fields: Any) -> Known:
     """The inspectors of all departments, and whatever else."""
     roster = {
         each.inspector: roster_pb2.Inspector(
-            name=each.inspector, subject=subject(department, number), department=department
+            name=each.inspector,
+            subject=subject(department, number),
+            department=department,
+            certificates=[certificate()],
         )
         for department in NAMES
         for number, each in enumerate(inspectors(department), 1)

@@ -201,9 +201,8 @@ def test_no_valid_code_no_inspection(what: str) -> None:
 
 
 def test_an_inspector_who_is_not_assigned_does_not_start() -> None:
-    replaced = participant(
-        ECOLOGY, item("ecology.facilities"), inspectors=req.inspectors(ECOLOGY)[:1]
-    )
+    named = [*req.inspectors(ECOLOGY)[:1], *req.inspectors(EMERGENCY)[:1]]
+    replaced = participant(ECOLOGY, item("ecology.facilities"), inspectors=named)
     visit = Visit(req.inspection(participants=[replaced]))
     assert visit.refused(begin(), actor=subject(ECOLOGY, 2)).reason == "NOT_ITS_INSPECTOR"
     assert visit.do(begin(), actor=subject(ECOLOGY, 1))

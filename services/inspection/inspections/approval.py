@@ -5,7 +5,7 @@ from dataclasses import replace
 from bihuan.inspection.v1 import inspection_events_pb2 as ev
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
-from services.inspection.inspections import codes, results
+from services.inspection.inspections import codes, on_site, results
 from services.inspection.inspections.evolve import Event, evolve
 from services.inspection.inspections.proceeding import Proceeding, assigned
 
@@ -32,7 +32,8 @@ def approve(p: Proceeding, command: rpc_pb.ApproveInspectionRequest) -> list[Eve
     state = pb.STATE_APPROVED if awaited else results.state_after_review(p)
     occurrence = p.occurrence(state, closes=p.ids(pb.DUTY_REVIEW))
     approved = ev.InspectionApproved(occurrence=occurrence, approval=approval)
-    if not command.disapproved or p.inspection.standing.state != pb.STATE_READY:
+    unused = p.inspection.standing.state == pb.STATE_READY and not on_site.begun(p.inspection)
+    if not command.disapproved or not unused:
         return [approved]
     then = replace(p, inspection=evolve(p.inspection, approved))
     return [approved, codes.revoked(then, command.opinion or command.scheme)]

@@ -13,8 +13,9 @@ from rules import SHANGHAI, as_date
 from services.inspection.days import span
 from services.inspection.inspections import counting, signing
 from services.inspection.inspections.evolve import Event, evolve
+from services.inspection.inspections.on_site import require_not_begun
 from services.inspection.inspections.opening import Span
-from services.inspection.inspections.participation import require_eligible, require_enough
+from services.inspection.inspections.participation import named, require_eligible, require_enough
 from services.inspection.inspections.proceeding import Proceeding
 from services.inspection.plans.caps import cap_of, counted_kinds
 
@@ -41,22 +42,26 @@ def issue(p: Proceeding, command: rpc_pb.IssueCodeRequest) -> list[Event]:
     if (last := current(p.inspection)) is not None:
         if p.now < last.to_time.ToDatetime(UTC):
             raise p.refuse("CODE_VALID", f"code {last.id} is valid: revoke it first", code=last.id)
+        require_not_begun(p)
         spoiled = [ev.CodeRevoked(occurrence=p.occurrence(), code=last.id, reason=EXPIRED)]
         p = replace(p, inspection=evolve(p.inspection, spoiled[0]))
     _require_approval(p, command.on_the_spot_reason)
     days = _days(p, command)
-    _require_inspectors(p, days)
+    renewed = _inspectors(p, days)
+    for event in renewed:
+        p = replace(p, inspection=evolve(p.inspection, event))
     issued = ev.CodeIssued(
         occurrence=p.occurrence(pb.STATE_READY, opens=_review(p, command.on_the_spot_reason)),
         code=_code(p, command, days),
         year=days.first.year,
         ordinals=_ordinals(p, days.first),
     )
-    return [*spoiled, issued]
+    return [*spoiled, *renewed, issued]
 
 
 def revoke(p: Proceeding, command: rpc_pb.RevokeCodeRequest) -> list[Event]:
-    """The code is good for nothing any more; another may be issued."""
+    """The code is good for nothing any more; another may be issued. Not once something was noted by it."""
+    require_not_begun(p)
     return [revoked(p, command.reason)]
 
 
@@ -102,19 +107,33 @@ def _days(p: Proceeding, command: rpc_pb.IssueCodeRequest) -> Span:
     if days.first < first or last < days.last:
         text = f"a code may be valid from {first} to {last}"
         raise p.refuse("OUTSIDE_VISIT_DAYS", text, first=str(first), last=str(last))
+    if days.first.year != days.last.year:
+        # It counts in one year: a visit in January would take a place of the year before.
+        text = f"a code of {days.first} ends with the year: for the next one there is another code"
+        raise p.refuse("CODE_ACROSS_YEARS", text)
     most = p.rules.number("inspection.code_days", p.today)
     if (days.last - days.first).days >= most:
         raise p.refuse("CODE_TOO_LONG", f"a code is valid for {most} days at most", most=str(most))
     return days
 
 
-def _require_inspectors(p: Proceeding, days: Span) -> None:
+def _inspectors(p: Proceeding, days: Span) -> list[Event]:
+    """That inspectors go by another certificate than when they were named: one that is valid then."""
     if not p.going:
         raise p.refuse("NOTHING_TO_INSPECT", "data answered everything: nobody needs to go")
+    renewed: list[Event] = []
     for participant in p.going:
-        require_enough(p, participant.department, len(participant.inspectors))
-        for each in participant.inspectors:
-            require_eligible(p, participant.department, each.inspector, *days)
+        department = participant.department
+        require_enough(p, department, len(participant.inspectors))
+        inspectors = [
+            named(require_eligible(p, department, each.inspector, *days), days.first)
+            for each in participant.inspectors
+        ]
+        if inspectors != list(participant.inspectors):
+            event = ev.InspectorsAssigned(department=department, inspectors=inspectors)
+            event.occurrence.CopyFrom(p.occurrence())
+            renewed.append(event)
+    return renewed
 
 
 def _code(p: Proceeding, command: rpc_pb.IssueCodeRequest, days: Span) -> pb.Code:
@@ -162,7 +181,11 @@ def _ordinals(p: Proceeding, first: date) -> list[ev.CodeIssued.Ordinal]:
         )
         for each in p.going
     ]
-    fresh = [each for each in ordinals if not each.visit_of_year]
-    if cap == 0 and counts and fresh and p.inspection.kind != plan_pb2.KIND_CASE:
+    fresh = [
+        each
+        for each in ordinals
+        if not each.visit_of_year and counting.refusable(p.inspection, each.department)
+    ]
+    if cap == 0 and counts and fresh:
         raise counting.exhausted(p.inspection, fresh[0])
     return ordinals

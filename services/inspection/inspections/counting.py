@@ -63,7 +63,7 @@ def number(inspection: pb.Inspection, event: ev.CodeIssued, taken: Mapping[str, 
     """Complete the ordinals that have no number yet, those marked 1 as counting under the cap too. Pure.
 
     taken: by department. FAILED_PRECONDITION CAP_EXHAUSTED where a visit would go over the cap; one on a
-    clue counts and is never refused.
+    clue or that a law demands counts and is never refused.
     """
     for ordinal in event.ordinals:
         if ordinal.visit_of_year:
@@ -73,8 +73,19 @@ def number(inspection: pb.Inspection, event: ev.CodeIssued, taken: Mapping[str, 
         if not ordinal.capped_visit_of_year:
             continue
         ordinal.capped_visit_of_year = others.capped + 1
-        if inspection.kind != plan_pb2.KIND_CASE and 0 < ordinal.cap < others.capped + 1:
+        may_be = refusable(inspection, ordinal.department)
+        if may_be and 0 < ordinal.cap < others.capped + 1:
             raise exhausted(inspection, ordinal)
+
+
+def refusable(inspection: pb.Inspection, department: str) -> bool:
+    """Whether a cap can keep the department from going: not on a clue, nor where a law demands it. Pure."""
+    return inspection.kind != plan_pb2.KIND_CASE and not any(
+        item.statutory
+        for each in inspection.participants
+        if each.department == department
+        for item in each.items
+    )
 
 
 def exhausted(inspection: pb.Inspection, ordinal: ev.CodeIssued.Ordinal) -> StatusError:

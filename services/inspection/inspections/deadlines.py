@@ -5,6 +5,7 @@ from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from services import deadlines
 from services.inspection.inspections.evolve import Event
+from services.inspection.inspections.on_site import require_not_begun
 from services.inspection.inspections.participation import silence
 from services.inspection.inspections.proceeding import Proceeding
 
@@ -28,7 +29,10 @@ def recount(p: Proceeding, command: rpc_pb.RecountDeadlinesRequest) -> list[Even
 
 
 def cancel(p: Proceeding, command: rpc_pb.CancelInspectionRequest) -> list[Event]:
-    """Called off: nothing is due any more, its code is revoked, its tasks are open again."""
+    """Called off: nothing is due any more, its code is revoked, its tasks are open again. Not once somebody
+    was there.
+    """
+    require_not_begun(p)
     standing = p.inspection.standing
     closes = {*(each.deadline.id for each in standing.deadlines), *standing.overdue}
     occurrence = p.occurrence(pb.STATE_CANCELLED, closes=closes)

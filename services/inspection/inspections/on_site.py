@@ -12,10 +12,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from bihuan.inspection.v1 import inspection_events_pb2 as ev
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
+from bihuan.inspection.v1 import roster_pb2
 from rpc.errors import StatusError, invalid_argument
 from rules import SHANGHAI, legal_date
 from services.inspection.inspections.evolve import Event
+from services.inspection.inspections.participation import require_enough
 from services.inspection.inspections.proceeding import Proceeding
+from services.inspection.roster.eligibility import eligible
 
 # Networks set the clocks of phones to the second; one that was set by hand may be some minutes ahead.
 SKEW = timedelta(minutes=5)
@@ -39,8 +42,9 @@ def start(p: Proceeding, command: rpc_pb.StartInspectionRequest) -> list[Event]:
         if _same(p.inspection.start, command):
             return []
         raise _used(p, code)
-    _require_inspector(p)
+    department = _department_of(p)
     _require_time(p, code, command.device_time, "device_time")
+    _require_able(p, department, command.device_time)
     day = legal_date(command.device_time.ToDatetime(UTC))
     results = [p.open(pb.DUTY_RESULT, each.department, day) for each in p.going]
     occurrence = p.occurrence(pb.STATE_UNDER_WAY, opens=results, closes=p.ids(pb.DUTY_VISIT))
@@ -95,6 +99,20 @@ def require_going(p: Proceeding, participant: pb.Participant) -> None:
         )
 
 
+def begun(inspection: pb.Inspection) -> bool:
+    """Whether something was noted on site, be it that the start itself has not arrived yet."""
+    return any(each.entries for each in inspection.participants)
+
+
+def require_not_begun(p: Proceeding) -> None:
+    """FAILED_PRECONDITION if somebody was there: what they found must not go with the code or the visit."""
+    if begun(p.inspection):
+        text = (
+            f"entries of {p.inspection.name} were noted on site: send its start, by the same code"
+        )
+        raise p.refuse("VISIT_BEGUN", text)
+
+
 def _code(p: Proceeding, command: rpc_pb.StartInspectionRequest) -> pb.Code:
     """The code that was shown, if it is the one in force."""
     found = next((each for each in p.inspection.codes if each.id == command.code), None)
@@ -135,12 +153,40 @@ def _used(p: Proceeding, code: pb.Code) -> StatusError:
     )
 
 
-def _require_inspector(p: Proceeding) -> None:
-    named = {each.inspector for going in p.going for each in going.inspectors}
-    subjects = {each.subject for name, each in p.known.inspectors.items() if name in named}
-    if p.actor not in subjects:
-        text = f"{p.actor} is none of the inspectors of {p.inspection.name}"
-        raise p.refuse("NOT_ITS_INSPECTOR", text, subject=p.actor)
+def _department_of(p: Proceeding) -> pb.Participant:
+    """The part of the department whose inspector acts. FAILED_PRECONDITION if nobody's."""
+    for participant in p.going:
+        for each in participant.inspectors:
+            inspector = p.known.inspectors.get(each.inspector)
+            if inspector is not None and inspector.subject == p.actor:
+                return participant
+    text = f"{p.actor} is none of the inspectors of {p.inspection.name}"
+    raise p.refuse("NOT_ITS_INSPECTOR", text, subject=p.actor)
+
+
+def _require_able(p: Proceeding, participant: pb.Participant, time: Timestamp) -> None:
+    """Whoever begins may still inspect, and so many of the department that it is enough: a certificate may
+    have been withdrawn since the code was issued, or somebody have left.
+    """
+    able = 0
+    for each in participant.inspectors:
+        inspector = p.known.inspectors.get(each.inspector)
+        why = "UNKNOWN" if inspector is None else _barred(inspector, p.inspection.enterprise, time)
+        able += not why
+        if why and inspector is not None and inspector.subject == p.actor:
+            text = f"{inspector.display_name} cannot inspect on {_local(time)}: {why}"
+            raise p.refuse(f"INSPECTOR_{why}", text, inspector=each.inspector)
+    require_enough(p, participant.department, able)
+
+
+def _barred(inspector: roster_pb2.Inspector, enterprise: pb.Inspected, time: Timestamp) -> str:
+    """Why the inspector could not inspect at that time, as `eligible`; who left later, then could."""
+    then = roster_pb2.Inspector()
+    then.CopyFrom(inspector)
+    if then.leave_time.ToNanoseconds() > time.ToNanoseconds():
+        then.ClearField("leave_time")
+    day = legal_date(time.ToDatetime(UTC))
+    return eligible(then, enterprise.uscc, day, day)
 
 
 def _require_time(p: Proceeding, code: pb.Code, device_time: Timestamp, field: str) -> None:
@@ -274,7 +320,10 @@ def _content(entry: pb.Entry) -> bytes:
 
 
 def _local(time: Timestamp) -> str:
-    return f"{time.ToDatetime(UTC).astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
+    try:
+        return f"{time.ToDatetime(UTC).astimezone(SHANGHAI):%Y-%m-%d %H:%M:%S}"
+    except OverflowError:  # in Shanghai the year 10000 has begun
+        return _instant(time)
 
 
 def _instant(time: Timestamp) -> str:

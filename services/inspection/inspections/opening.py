@@ -23,6 +23,7 @@ TITLES = {
 }
 JOINT = "综合查一次"
 DAY = timedelta(days=1)
+LAST_YEAR = 2999  # as of plans: no deadline can be counted from the last days of the year 9999
 
 
 class Span(NamedTuple):
@@ -76,6 +77,9 @@ def _days(p: Proceeding, command: rpc_pb.OpenInspectionRequest) -> Span:
     if last < p.today:
         text = f"to_date {last} has passed"
         raise invalid_argument("DAYS_PASSED", text, [("to_date", "must be today or later")])
+    if last.year > LAST_YEAR:
+        text = f"to_date {last} lies after {LAST_YEAR}"
+        raise invalid_argument("DAYS_TOO_FAR", text, [("to_date", f"must be by {LAST_YEAR}")])
     return Span(first, last)
 
 

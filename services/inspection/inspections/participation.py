@@ -124,9 +124,14 @@ def _inspector(p: Proceeding, department: str, name: str) -> pb.Assigned:
     if p.inspection.approval.approver == inspector.subject:
         text = f"{inspector.display_name} approved the inspection and cannot be of it"
         raise p.refuse("APPROVER_INSPECTS", text, inspector=name)
-    certificate = certificate_on(inspector, first) or roster_pb2.Certificate()
+    return named(inspector, first)
+
+
+def named(inspector: roster_pb2.Inspector, day: date) -> pb.Assigned:
+    """The inspector with the certificate of that day."""
+    certificate = certificate_on(inspector, day) or roster_pb2.Certificate()
     return pb.Assigned(
-        inspector=name,
+        inspector=inspector.name,
         display_name=inspector.display_name,
         certificate=f"{certificate.issuer} {certificate.number}",
     )

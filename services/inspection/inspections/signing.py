@@ -145,10 +145,13 @@ class CodeKeys:
         """Every public key that signed codes, by its id, the current one first. Raises StatusError."""
         publics = [self._private().public_key().public_bytes_raw()]
         try:
-            lines = _old(self._path()).read_text("ascii").split()
+            lines = _old(self._path()).read_bytes().split()
         except FileNotFoundError:
             lines = []
-        publics += [b64decode(line, validate=True) for line in lines]
+        try:
+            publics += [b64decode(line, validate=True) for line in lines]
+        except ValueError as error:
+            raise _missing("a line of the older keys is no base64") from error
         return {key_id(public): public for public in publics}
 
     def _path(self) -> Path:

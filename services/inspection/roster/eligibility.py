@@ -28,12 +28,12 @@ def certificate_on(inspector: pb.Inspector, day: date) -> pb.Certificate | None:
 def certified(inspector: pb.Inspector, first: date, last: date) -> bool:
     """Whether on each day from `first` to `last` some certificate is valid."""
     day = first
-    while day <= last:
-        certificate = certificate_on(inspector, day)
-        if certificate is None:
-            return False
-        day = as_date(certificate.to_date) + DAY
-    return True
+    while certificate := certificate_on(inspector, day):
+        # One without an end is valid to 9999-12-31, which no day follows.
+        if last <= (until := as_date(certificate.to_date)):
+            return True
+        day = until + DAY
+    return False
 
 
 def available(inspector: pb.Inspector, first: date, last: date) -> bool:
