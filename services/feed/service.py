@@ -10,6 +10,7 @@ from bihuan.feed.v1 import feed_service_pb2_grpc
 from eventstore import EventStore, Filter, PositionBeyondHead, RecordedEvent
 from rpc.errors import StatusError, invalid_argument
 from rpc.identity import require_unscoped
+from services.feed.sight import told
 
 Context: TypeAlias = Any
 DEFAULT_PAGE = 100
@@ -63,7 +64,9 @@ def _event(event: RecordedEvent) -> pb.Event:
         id=str(event.id),
         stream=event.stream,
         version=event.version,
-        payload=AnyMessage(type_url=f"type.googleapis.com/{event.type}", value=event.data),
+        payload=AnyMessage(
+            type_url=f"type.googleapis.com/{event.type}", value=told(event.type, event.data)
+        ),
         actor=meta.actor,
         correlation_id=str(meta.correlation_id),
         causation_id=str(meta.causation_id or ""),

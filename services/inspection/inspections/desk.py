@@ -9,7 +9,7 @@ from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from eventstore import EventStore
 from rpc.errors import failed_precondition, invalid_argument, not_found, permission_denied
-from rpc.identity import current_identity
+from rpc.identity import current_identity, require_unscoped
 from rules import Clock, UnknownRule
 from services import paging
 from services.aggregate import ATTEMPTS, Aggregate, Commands
@@ -60,7 +60,8 @@ class InspectionDesk:
         self.keys = keys
 
     async def open(self, command: rpc_pb.OpenInspectionRequest) -> pb.Inspection:
-        """A new inspection."""
+        """A new inspection. PERMISSION_DENIED for whoever is held to an enterprise."""
+        require_unscoped()
         name = f"inspections/{uuid7()}"
         found = await self.known(pb.Inspection(name=name), command)
         require_department(pb.Inspection(), command)

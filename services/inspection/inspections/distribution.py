@@ -22,7 +22,7 @@ from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from bihuan.inspection.v1 import plan_pb2, roster_pb2
 from rpc.errors import StatusError, failed_precondition
-from rpc.identity import current_identity
+from rpc.identity import current_identity, require_unscoped
 from rules import UnknownRule, legal_date
 from rules.deadline import as_message
 from services.inspection.days import span
@@ -88,7 +88,10 @@ class Tally:
 async def distribute(
     desk: InspectionDesk, request: rpc_pb.DistributeTasksRequest
 ) -> AsyncIterator[rpc_pb.DistributeTasksResponse]:
-    """Open what the open tasks come to; answers how far it has come, the last one in all."""
+    """Open what the open tasks come to; answers how far it has come, the last one in all. PERMISSION_DENIED for
+    whoever is held to an enterprise.
+    """
+    require_unscoped()
     days = span(request.from_date, request.to_date)
     visits, planned = await _merged(desk, request, days)
     tally = Tally(

@@ -9,7 +9,7 @@ from bihuan.inspection.v1 import visit_pb2 as pb
 from bihuan.inspection.v1 import visit_service_pb2 as rpc_pb
 from eventstore import EventStore
 from rpc.errors import failed_precondition, not_found
-from rpc.identity import current_identity
+from rpc.identity import current_identity, require_unscoped
 from rules import Clock
 from services import paging
 from services.aggregate import Aggregate, Commands
@@ -35,7 +35,7 @@ VISIT = Aggregate(
 
 
 class VisitService(visit_service_pb2_grpc.VisitServiceServicer):
-    """A department registers and makes its own visits; whoever reads sees everybody's."""
+    """A department registers and makes its own visits; whoever reads sees everybody's, but no enterprise."""
 
     def __init__(self, store: EventStore, clock: Clock) -> None:
         self._engine = store.engine
@@ -45,6 +45,7 @@ class VisitService(visit_service_pb2_grpc.VisitServiceServicer):
     async def RegisterVisit(
         self, request: rpc_pb.RegisterVisitRequest, context: Context
     ) -> pb.Visit:
+        require_unscoped()
         require_own(request.department, current_identity().agency)
         day = whole_date(request.date, "date")
         async with self._engine.connect() as conn:
@@ -79,6 +80,7 @@ class VisitService(visit_service_pb2_grpc.VisitServiceServicer):
     async def ListVisits(
         self, request: rpc_pb.ListVisitsRequest, context: Context
     ) -> rpc_pb.ListVisitsResponse:
+        require_unscoped()
         async with self._engine.connect() as conn:
             found, more = await views.page(conn, request.filter, paging.span(request))
         token = paging.token(request, views.key(found[-1])) if more else ""
@@ -86,6 +88,7 @@ class VisitService(visit_service_pb2_grpc.VisitServiceServicer):
         return rpc_pb.ListVisitsResponse(visits=visits, next_page_token=token)
 
     async def _found(self, name: str) -> pb.Visit:
+        require_unscoped()
         async with self._engine.connect() as conn:
             visit = await views.get(conn, name)
         if visit is None:

@@ -409,7 +409,9 @@ class Ratings(_message.Message):
     count: _builtins.int
     """Visits that were rated."""
     mean: _builtins.float
-    """Average score, from 1 to 5."""
+    """Average score, from 1 to 5. Not told of fewer than 5 ratings, nor is the distribution: nobody shall read in
+    them who gave which score.
+    """
     @_builtins.property
     def distribution(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """How many gave 1, 2, 3, 4 and 5, in this order."""
