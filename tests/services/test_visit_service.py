@@ -138,7 +138,7 @@ async def test_the_figures_are_those_of_what_happened_and_can_be_made_again(
     answer = await page.GetStatistics(stats_pb.GetStatisticsRequest(district="321000"))
     found = answer.figures
     assert answer.year == req.FIRST.year
-    assert (found.inspection_count, found.hits.rate, found.ratings.mean) == (1, 1, 4)
+    assert (found.inspection_count, found.hits.rate, found.ratings.count) == (1, 1, 1)
     assert (found.codes.issued_count, found.codes.on_the_spot_count) == (1, 1)
     assert [(each.purpose, each.count) for each in found.other_visits] == [(pb.PURPOSE_TRAINING, 1)]
     assert found.flags.rules[0].id == "inspection.flag_day"

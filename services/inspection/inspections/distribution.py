@@ -88,8 +88,8 @@ class Tally:
 async def distribute(
     desk: InspectionDesk, request: rpc_pb.DistributeTasksRequest
 ) -> AsyncIterator[rpc_pb.DistributeTasksResponse]:
-    """Open what the open tasks come to; answers how far it has come, the last one in all. PERMISSION_DENIED for
-    whoever is held to an enterprise.
+    """Open what the open tasks come to; answers how far it has come, the last one in all. PERMISSION_DENIED
+    for whoever is held to an enterprise.
     """
     require_unscoped()
     days = span(request.from_date, request.to_date)
