@@ -24,6 +24,7 @@ from tests.services.inspections import (
     DAY,
     DISAPPROVE,
     ECOLOGY,
+    FIRE,
     FIRM,
     MONDAY,
     OPEN,
@@ -229,3 +230,15 @@ def test_what_is_disapproved_and_unused_still_loses_its_code() -> None:
     case.do(*req.SPOT)
     assert case.do(DISAPPROVE, actor="head") == ["InspectionApproved", "CodeRevoked"]
     assert isinstance(case.events[-1], ev.CodeRevoked)
+
+
+def test_whoever_is_entrusted_takes_places_of_its_principal() -> None:
+    """It inspects in the principal's name: the cap is that of one authority, however many it sends."""
+    case = Case(taken={FIRE: counting.Taken(5, 2)})
+    case.known.departments[ECOLOGY].principal = FIRE
+    case.do(*req.APPROVED)
+    assert case.refused(code).reason == "CAP_EXHAUSTED"
+    case.taken = {FIRE: counting.Taken(5, 1), ECOLOGY: counting.Taken(9, 9)}
+    case.do(code)
+    assert case.part(ECOLOGY).visit_of_year == 6
+    assert counting.counted(case.inspection) == {FIRE: True}

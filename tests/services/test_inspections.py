@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
-from bihuan.inspection.v1 import plan_pb2
+from bihuan.inspection.v1 import plan_pb2, roster_pb2
 from bihuan.inspection.v1 import plan_service_pb2 as plan_rpc
 from bihuan.inspection.v1 import target_service_pb2 as target_rpc
 from eventstore import EventStore, engine_for
@@ -281,6 +281,35 @@ async def test_the_last_place_under_the_cap_goes_to_one(town: Town, database_url
         2,
         0,
     )
+    assert await differs(database_url) == []
+
+
+async def test_a_principal_and_whom_it_entrusts_share_a_cap(town: Town, database_url: str) -> None:
+    """They inspect in one name, each by plans of its own."""
+    team = f"departments/{uscc(60)}"
+    entrusted = rosters.department(
+        uscc(60), power=roster_pb2.POWER_ENTRUSTED, principal=ECOLOGY, display_name="执法大队"
+    )
+    await town.planner.roster.RegisterDepartment(entrusted)
+    town.teams[team] = [
+        (await town.planner.roster.RegisterInspector(rosters.inspector(each, department=team))).name
+        for each in ("team-0", "team-1")
+    ]
+    items = [req.ITEMS[ECOLOGY]]
+    for department in (ECOLOGY, team):
+        tasks = planned(1, ECOLOGY, statutory=False, items=items)
+        await town.publish(department, tasks)
+    for department in (ECOLOGY, team):
+        error = await refused(town.publish(department, planned(1, ECOLOGY, statutory=False)))
+        assert error.reason == "CAP_EXCEEDED"
+    for number in (1, 2):
+        fact = targets.fact("HONOUR", date(2026, 8, number))
+        await town.planner.targets.RecordFact(targets.record(fact, f"targets/{FIRM}"))
+    approved = [await town.approved((each, 0)) for each in (ECOLOGY, team)]
+    calls = [town.call(req.code(), each.name) for each in approved]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    [error] = [status_of(each) for each in results if isinstance(each, grpc.aio.AioRpcError)]
+    assert error.reason == "CAP_EXHAUSTED"
     assert await differs(database_url) == []
 
 

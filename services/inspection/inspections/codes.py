@@ -161,9 +161,9 @@ def _ordinals(p: Proceeding, first: date) -> list[ev.CodeIssued.Ordinal]:
 
     FAILED_PRECONDITION CAP_EXHAUSTED where not a single visit is allowed.
     """
-    held = counting.counted(p.inspection)
-    if held and counting.year_of(p.inspection) != first.year:
-        held = {}
+    held = {each.department for each in p.going if each.visit_of_year}
+    if not p.inspection.codes or counting.year_of(p.inspection) != first.year:
+        held = set()
     # What is ordered from above does not count (《意见》有关问题解答, April 2025).
     ordered = p.inspection.clue.source == pb.Clue.SOURCE_ORDERED
     counts = not ordered and p.inspection.kind in counted_kinds(p.rules, p.today)

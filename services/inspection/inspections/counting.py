@@ -1,4 +1,7 @@
-"""Which visit of the year it is: all visits of an enterprise by a department, and those under the cap.
+"""Which visit of the year it is: all visits of an enterprise by an authority, and those under the cap.
+
+Whoever is entrusted inspects in the name of its principal (国办发〔2024〕54号), so the visits of both count
+together: the authority (行政机关) is the principal, or else the department itself.
 
 A visit counts from its code on, for each department that goes, in the year of the code's first day; one
 that is cancelled did not take place and counts no more. A further code of the same visit takes no further
@@ -35,21 +38,27 @@ LOCK = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:whose, 0))")
 
 
 class Taken(NamedTuple):
-    """How many other visits of an enterprise by a department count in a year, and under the cap."""
+    """How many other visits of an enterprise by an authority count in a year, and under the cap."""
 
     visits: int = 0
     capped: int = 0
 
 
 def counted(inspection: pb.Inspection) -> dict[str, bool]:
-    """The departments whose visit counts, and whether under the cap. Pure."""
+    """The authorities whose visit counts, and whether under the cap. Pure."""
+    found: dict[str, bool] = {}
     if not inspection.codes or inspection.standing.state == pb.STATE_CANCELLED:
-        return {}
-    return {
-        each.department: each.capped_visit_of_year > 0
-        for each in going(inspection)
-        if each.visit_of_year
-    }
+        return found
+    for each in going(inspection):
+        if each.visit_of_year:
+            name = authority(each)
+            found[name] = found.get(name, False) or each.capped_visit_of_year > 0
+    return found
+
+
+def authority(participant: pb.Participant) -> str:
+    """In whose name the department inspects, "departments/…". Pure."""
+    return participant.principal or participant.department
 
 
 def year_of(inspection: pb.Inspection) -> int:
@@ -62,13 +71,14 @@ def year_of(inspection: pb.Inspection) -> int:
 def number(inspection: pb.Inspection, event: ev.CodeIssued, taken: Mapping[str, Taken]) -> None:
     """Complete the ordinals that have no number yet, those marked 1 as counting under the cap too. Pure.
 
-    taken: by department. FAILED_PRECONDITION CAP_EXHAUSTED where a visit would go over the cap; one on a
+    taken: by authority. FAILED_PRECONDITION CAP_EXHAUSTED where a visit would go over the cap; one on a
     clue or that a law demands counts and is never refused.
     """
+    of = {each.department: authority(each) for each in inspection.participants}
     for ordinal in event.ordinals:
         if ordinal.visit_of_year:
             continue
-        others = taken.get(ordinal.department, Taken())
+        others = taken.get(of[ordinal.department], Taken())
         ordinal.visit_of_year = others.visits + 1
         if not ordinal.capped_visit_of_year:
             continue

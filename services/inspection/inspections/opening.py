@@ -137,6 +137,7 @@ def _participant(
         department=department.name,
         display_name=department.display_name,
         nexus_endpoint=department.nexus_endpoint,
+        principal=department.principal,
         tasks=draft.tasks,
         items=[
             pb.Item(

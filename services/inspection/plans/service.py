@@ -27,6 +27,7 @@ from services.inspection.plans.checks import Known, Targets
 from services.inspection.plans.evolve import Event, evolve
 from services.inspection.plans.model import Planning, beyond_caps, decide, refuse_faults
 from services.inspection.roster.authority import require_own
+from services.inspection.roster.views import authority_of, in_name_of
 from services.inspection.roster.views import department as department_of
 from services.inspection.targets.views import targets as targets_of
 from services.masks import masked
@@ -159,20 +160,25 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
                     elsewhere: Mapping[str, int] = {}
                 case rpc_pb.SubmitPlanRequest():
                     tasks = await views.tasks_of(conn, plan.name)
-                    elsewhere = await self._elsewhere(conn, plan)
+                    elsewhere = await self._elsewhere(conn, plan, department)
                 case _:
                     return Known(department)
             register = await _targets(conn, tasks)
             return Known(department, register, elsewhere, await self._drawn(conn, plan, tasks))
 
-    async def _elsewhere(self, conn: AsyncConnection, plan: pb.Plan) -> Mapping[str, int]:
-        """What of the department's other plans counts towards the caps."""
+    async def _elsewhere(
+        self, conn: AsyncConnection, plan: pb.Plan, department: roster_pb2.Department
+    ) -> Mapping[str, int]:
+        """What counts towards the caps of other plans of the department, of its principal, and of all who are
+        entrusted by either: they inspect in one name.
+        """
         today = legal_date(self._clock.now())
         try:
             counted = counted_kinds(self._shelf.rules.at(plan.district), today)
         except UnknownRule:
             return {}  # the decision finds that, too, and refuses
-        return await views.elsewhere(conn, plan, counted)
+        together = await in_name_of(conn, authority_of(department))
+        return await views.elsewhere(conn, plan, counted, together)
 
     async def _drawn(
         self, conn: AsyncConnection, plan: pb.Plan, tasks: Iterable[pb.Task]
@@ -198,13 +204,14 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
 
     async def _require_caps(self, conn: AsyncConnection, event: ev.PlanSubmitted) -> None:
         """Two plans submitted at once must not break a cap together: the second one sees the first."""
-        await views.lock(conn, event.department, event.year)
+        department = await _department(conn, event.department)
+        await views.lock(conn, authority_of(department), event.year)
         plan = await _plan(conn, event.name)
         plan.tasks.extend(await views.tasks_of(conn, event.name))
         known = Known(
-            await _department(conn, plan.department),
+            department,
             await _targets(conn, plan.tasks),
-            await self._elsewhere(conn, plan),
+            await self._elsewhere(conn, plan, department),
         )
         refuse_faults(plan, beyond_caps(self._planning(plan, known)))
 

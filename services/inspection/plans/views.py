@@ -271,25 +271,25 @@ async def claimed(conn: AsyncConnection, plan: str, most: int) -> list[str]:
     return list(await conn.scalars(query.order_by(TASK.c.name).limit(most)))
 
 
-async def lock(conn: AsyncConnection, department: str, year: int) -> None:
-    """Wait for whoever submits a plan of that department and year, and hold others up until the transaction
-    ends: what is read after this is what they left.
+async def lock(conn: AsyncConnection, authority: str, year: int) -> None:
+    """Wait for whoever submits a plan of that year in the name of that department, and hold others up until
+    the transaction ends: what is read after this is what they left.
     """
-    name = f"inspection.plan/{department}/{year}"
+    name = f"inspection.plan/{authority}/{year}"
     await conn.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtextextended(name, 0))))
 
 
 async def elsewhere(
-    conn: AsyncConnection, plan: pb.Plan, kinds: Collection[int]
+    conn: AsyncConnection, plan: pb.Plan, kinds: Collection[int], departments: Collection[str]
 ) -> Mapping[str, int]:
-    """Of each enterprise how many tasks of these kinds the department's other plans of the year hold, as far
-    as they were submitted and neither returned nor withdrawn.
+    """Of each enterprise how many tasks of these kinds other plans of the year hold, as far as they were
+    submitted and neither returned nor withdrawn. `departments`: those whose visits count together.
     """
     query = (
         sa.select(TASK.c.enterprise, sa.func.count())
         .join(PLAN, PLAN.c.id == TASK.c.plan)
         .where(
-            PLAN.c.department == plan.department,
+            _among(PLAN.c.department, departments),
             PLAN.c.year == plan.year,
             PLAN.c.state.in_(COUNTED),
             PLAN.c.id != _id(plan.name),

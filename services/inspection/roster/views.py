@@ -111,6 +111,18 @@ async def dependants(conn: AsyncConnection, name: str) -> tuple[int, int]:
     return await conn.scalar(inspectors) or 0, await conn.scalar(entrusted) or 0
 
 
+def authority_of(department: pb.Department) -> str:
+    """In whose name the department inspects: its principal's, or its own."""
+    return department.principal or department.name
+
+
+async def in_name_of(conn: AsyncConnection, authority: str) -> list[str]:
+    """Every department that inspects in the name of that one, itself the first, dissolved ones included."""
+    query = sa.select(DEPARTMENT.c.resource).where(DEPARTMENT.c.principal == authority)
+    found = [pb.Department.FromString(each).name for each in await conn.scalars(query)]
+    return [authority, *sorted(found)]
+
+
 async def departments_page(
     conn: AsyncConnection, wanted: rpc_pb.DepartmentFilter, part: paging.Span
 ) -> tuple[list[pb.Department], bool]:
