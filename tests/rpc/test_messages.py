@@ -2,9 +2,11 @@
 
 import pytest
 from echo_service import echo_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bihuan.inspection.v1 import inspection_service_pb2
 from bihuan.inspection.v1.roster_service_pb2 import RegisterDepartmentRequest
 from rpc.errors import StatusError
 from rpc.messages import find_not_utf8, parse
@@ -143,3 +145,33 @@ def test_what_the_message_leaves_out_is_counted_in_it():
     assert error.message.count("items[") == 3
     assert error.message.endswith("; and 2 more")
     assert len(error.violations) == 5
+
+
+NUL = "a\0b"
+WITH_NUL = {
+    "title": EchoRequest(title=NUL),
+    "items[1].title": EchoRequest(title="x", items=[Item(title="x"), Item(title=NUL)]),
+    "items[0].part.part.title": EchoRequest(
+        title="x", items=[Item(title="x", part=Item(title="x", part=Item(title=NUL)))]
+    ),
+    'labels["k"].title': EchoRequest(title="x", labels={"k": Item(title=NUL)}),
+    "labels": EchoRequest(title="x", labels={NUL: Item(title="x")}),
+}
+
+
+@pytest.mark.parametrize("path", WITH_NUL)
+def test_text_that_no_database_takes_is_refused_by_the_name_of_its_field(path):
+    told = dict(refusal(WITH_NUL[path].SerializeToString()).violations)
+    assert told[path] == "must have no NUL in it"
+
+
+@pytest.mark.parametrize(
+    "instant",
+    [Timestamp(seconds=253_402_300_800), Timestamp(seconds=-(2**62)), Timestamp(nanos=-1)],
+)
+def test_an_instant_that_is_none_is_refused_by_the_name_of_its_field(instant):
+    request = inspection_service_pb2.ListInspectionsRequest()
+    request.filter.due_before.CopyFrom(instant)
+    with pytest.raises(StatusError) as refused:
+        parse(type(request), request.SerializeToString())
+    assert [path for path, _ in refused.value.violations] == ["filter.due_before"]

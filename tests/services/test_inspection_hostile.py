@@ -11,6 +11,7 @@ from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from bihuan.inspection.v1 import roster_pb2
 from rpc.errors import StatusError
+from services.aggregate import MOST_EVENT_BYTES
 from services.inspection.inspections import counting, signing
 from services.inspection.inspections.notice import notice_text
 from services.inspection.inspections.report import report_text
@@ -242,3 +243,25 @@ def test_whoever_is_entrusted_takes_places_of_its_principal() -> None:
     case.do(code)
     assert case.part(ECOLOGY).visit_of_year == 6
     assert counting.counted(case.inspection) == {FIRE: True}
+
+
+def test_however_much_is_written_the_enterprise_gets_a_report() -> None:
+    """It would be over what an event may have, and the inspection could never end."""
+    visit = on_site.Visit()
+    long = "长" * 2000
+    entries = [on_site.passed(f"n{n}", "ecology.monitoring", note=long) for n in range(45)]
+    entries += [on_site.failed("bad", "ecology.facilities", note=long)]
+    visit.do(
+        on_site.begin(),
+        on_site.later(on_site.HOUR),
+        on_site.note(on_site.ECOLOGY, *entries),
+        on_site.note(on_site.EMERGENCY, on_site.passed("3", "emergency.hazards", note="短")),
+        *on_site.RESULTS,
+        on_site.REPORT,
+    )
+    assert visit.state == "REPORTED"
+    [reported] = [each for each in visit.events if isinstance(each, ev.InspectionReported)]
+    assert reported.ByteSize() < MOST_EVENT_BYTES
+    assert reported.report.count("（详见检查记录）") == 46
+    assert "（短）" in reported.report
+    assert len(visit.inspection.findings[0].description) == len(long)
