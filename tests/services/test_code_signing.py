@@ -155,10 +155,11 @@ def test_without_a_key_that_can_be_used_nothing_is_signed(
 def test_a_certificate_cannot_add_a_line_to_the_statement() -> None:
     case = req.Case()
     case.do(*req.APPROVED)
-    case.inspection.participants[0].inspectors[0].certificate = "苏1\ndepartments/x\n- 苏2"
+    named = case.inspection.participants[0].inspectors[0].inspector
+    case.known.inspectors[named].certificates[0].number = "苏1\ndepartments/x\n- 苏2"
     case.do(req.code)
     lines = case.inspection.codes[0].statement.splitlines()
-    assert lines[6:] == [req.ECOLOGY, "- 苏1 departments/x - 苏2", lines[8]]
+    assert lines[6:] == [req.ECOLOGY, "- 江苏省人民政府 苏1 departments/x - 苏2", lines[8]]
 
 
 def test_whoever_reads_the_documentation_can_check_a_code(tmp_path: Path) -> None:

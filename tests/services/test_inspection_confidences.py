@@ -9,18 +9,20 @@ import pytest
 from google.rpc import code_pb2
 
 from bihuan.feed.v1 import feed_service_pb2 as feed_pb
+from bihuan.inspection.v1 import draw_service_pb2 as draw_pb
 from bihuan.inspection.v1 import inspection_events_pb2 as ev
 from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from bihuan.inspection.v1 import statistics_service_pb2 as stats_pb
 from bihuan.inspection.v1 import visit_service_pb2 as visit_pb
 from rules import Clock
 from tests.bureau import Bureau, bureau
-from tests.services import inspections, rosters
+from tests.services import inspections, plans, rosters
 from tests.services import on_site as req
 from tests.services.brigades import Brigade, begun
 from tests.services.calls import recorded, refused, rid
 from tests.services.penalties import of
 
+NOBODY = "0198c6d2-0000-7000-8000-000000000001"
 Call = Callable[[Any], Any]
 
 
@@ -66,10 +68,25 @@ async def test_a_department_reads_no_single_score_in_the_figures(brigade: Brigad
 SCOPED: dict[str, Call] = {
     "visits": lambda client: client.visits.ListVisits(visit_pb.ListVisitsRequest()),
     "a visit": lambda client: client.visits.GetVisit(
-        visit_pb.GetVisitRequest(name="visits/0198c6d2-0000-7000-8000-000000000001")
+        visit_pb.GetVisitRequest(name=f"visits/{NOBODY}")
     ),
     "an inspection": lambda client: client.inspections.OpenInspection(
         of(inspections.on_clue(), "")
+    ),
+    "a new plan": lambda client: client.plans.CreatePlan(plans.plan()),
+    "a plan": lambda client: client.plans.WithdrawPlan(of(plans.WITHDRAW, f"plans/{NOBODY}")),
+    "a new draw": lambda client: client.draws.CommitDraw(
+        draw_pb.CommitDrawRequest(
+            request_id=rid(),
+            department=rosters.DEPARTMENT,
+            title="双随机",
+            from_date=rosters.day(req.FIRST),
+            to_date=rosters.day(req.FIRST),
+            filter=draw_pb.CommitDrawRequest.CandidateFilter(),
+        )
+    ),
+    "a draw": lambda client: client.draws.MakeDraw(
+        of(draw_pb.MakeDrawRequest(), f"draws/{NOBODY}")
     ),
     "a distribution": lambda client: client.inspections.DistributeTasks(
         rpc_pb.DistributeTasksRequest(

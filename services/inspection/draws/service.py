@@ -48,6 +48,7 @@ class DrawService(draw_service_pb2_grpc.DrawServiceServicer):
         self._key = key
 
     async def CommitDraw(self, request: rpc_pb.CommitDrawRequest, context: Context) -> pb.Draw:
+        require_unscoped()
         require_own(request.department, current_identity().agency)
         async with self._engine.connect() as conn:
             department = await _department(conn, request.department)
@@ -103,6 +104,7 @@ class DrawService(draw_service_pb2_grpc.DrawServiceServicer):
         return Drawing(draw, actor, rules, now, secrets, known)
 
     async def _require_own(self, name: str) -> None:
+        require_unscoped()
         async with self._engine.connect() as conn:
             draw = await views.get(conn, name)
         if draw is None:

@@ -56,6 +56,7 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
         self._clock = clock
 
     async def CreatePlan(self, request: rpc_pb.CreatePlanRequest, context: Context) -> pb.Plan:
+        require_unscoped()
         require_own(request.department, current_identity().agency)
         name = f"plans/{uuid7()}"
         async with self._engine.connect() as conn:
@@ -149,7 +150,10 @@ class PlanService(plan_service_pb2_grpc.PlanServiceServicer):
         return Planning(plan, current_identity().subject, rules, self._clock.now(), known)
 
     async def _known(self, command: Any) -> Known:
-        """What the command is decided by. PERMISSION_DENIED if the caller is of another department."""
+        """What the command is decided by. PERMISSION_DENIED if the caller is of another department, or held
+        to an enterprise.
+        """
+        require_unscoped()
         async with self._engine.connect() as conn:
             plan = await _plan(conn, command.name)
             require_own(plan.department, current_identity().agency)
