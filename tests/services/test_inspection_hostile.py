@@ -13,6 +13,7 @@ from bihuan.inspection.v1 import roster_pb2
 from rpc.errors import StatusError
 from services.aggregate import MOST_EVENT_BYTES
 from services.inspection.inspections import counting, signing
+from services.inspection.inspections.documents import document
 from services.inspection.inspections.notice import notice_text
 from services.inspection.inspections.report import report_text
 from services.inspection.roster.eligibility import certified
@@ -211,9 +212,40 @@ def test_no_text_of_a_department_makes_up_a_line_of_the_report() -> None:
     )
     visit.inspection.participants[2].reason = LINES
     visit.inspection.enterprise.display_name += LINES
-    text = report_text(visit.inspection, MONDAY)
+    text = report_text(visit.inspection, MONDAY, {})
     assert not [each for each in FORGED if each in text]
     assert text.count("假冒") >= 5  # nothing is lost
+
+
+@pytest.mark.parametrize(
+    ("kind", "department"),
+    [
+        (rpc_pb.DOCUMENT_KIND_APPROVAL_FORM, ""),
+        (rpc_pb.DOCUMENT_KIND_NOTICE, ""),
+        (rpc_pb.DOCUMENT_KIND_ON_SITE_RECORD, on_site.ECOLOGY),
+    ],
+)
+def test_no_text_makes_up_a_line_of_any_paper(
+    kind: rpc_pb.DocumentKind.ValueType, department: str
+) -> None:
+    visit = on_site.Visit()
+    noted = on_site.passed("1", "ecology.monitoring", note=LINES, guidance=LINES)
+    visit.do(on_site.begin(), on_site.later(on_site.HOUR), on_site.note(on_site.ECOLOGY, noted))
+    inspection = visit.inspection
+    inspection.title = inspection.enterprise.display_name = inspection.enterprise.address = LINES
+    inspection.codes[-1].on_the_spot_reason = LINES
+    inspection.approval.CopyFrom(pb.Approval(approver="head", scheme=LINES, opinion=LINES))
+    for part in inspection.participants:
+        part.display_name = part.reason = part.conclusion = LINES
+        part.items[0].display_name = LINES
+        for each in part.inspectors:
+            each.display_name = each.certificate = LINES
+    before = inspection.SerializeToString(deterministic=True)
+    request = rpc_pb.GetDocumentRequest(kind=kind, department=department)
+    text = document(inspection, request, RULES).text
+    assert not [each for each in FORGED if each in text]
+    assert "假冒" in text
+    assert inspection.SerializeToString(deterministic=True) == before
 
 
 def test_an_older_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from services.inspection.inspections.report import (
     people,
     time_text,
 )
+from services.inspection.inspections.wording import laid_out
 
 TO_SIGN = "____________"
 
@@ -36,6 +37,7 @@ def document(
     FAILED_PRECONDITION DOCUMENT_NOT_YET before there is one, INVALID_ARGUMENT DEPARTMENT where one has to be
     named or must not be, NOT_FOUND for a department that was not asked. Raises UnknownRule.
     """
+    inspection = laid_out(inspection)
     of_one = request.kind == rpc_pb.DOCUMENT_KIND_ON_SITE_RECORD
     if of_one != bool(request.department):
         text = (

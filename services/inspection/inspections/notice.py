@@ -13,6 +13,7 @@ from bihuan.inspection.v1 import plan_pb2
 from rules import CheckItem, Rules, legal_date
 from services.inspection.inspections.proceeding import going
 from services.inspection.inspections.report import day_text, people
+from services.inspection.inspections.wording import inset, laid_out
 
 PLANS = {plan_pb2.KIND_DAILY: "年度检查计划", plan_pb2.KIND_SPECIAL: "专项检查计划"}
 CLUES = {
@@ -35,6 +36,7 @@ def notice_text(inspection: pb.Inspection, code: pb.Code, rules: Rules) -> str:
     """The notice of the visit that `code` opens, by the law of the place on the code's first day, so that it
     reads the same whenever it is looked at. Raises UnknownRule.
     """
+    inspection = laid_out(inspection)
     first = legal_date(code.from_time.ToDatetime(UTC))
     last = _last_day(code.to_time)
     days = day_text(first) if first == last else f"{day_text(first)}至{day_text(last)}"
@@ -47,7 +49,7 @@ def notice_text(inspection: pb.Inspection, code: pb.Code, rules: Rules) -> str:
         f"检查码：{code.id}",
     ]
     if code.on_the_spot_reason:
-        lines.append(f"现场赋码理由：{code.on_the_spot_reason}")
+        lines.append(f"现场赋码理由：{inset(code.on_the_spot_reason)}")
     listed = rules.items(first)
     for number, participant in enumerate(going(inspection), 1):
         lines += ["", *_department(participant, number, listed)]

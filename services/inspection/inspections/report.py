@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import plan_pb2
 from rules import SHANGHAI, CheckItem
+from services.inspection.inspections import wording
 
 Listed: TypeAlias = Mapping[str, CheckItem]
 KINDS = {
@@ -39,8 +40,18 @@ def report_text(inspection: pb.Inspection, today: date, listed: Listed, addition
     data answered, who did not come and why; `addition` at the end, as it is. `listed`: the published items,
     by id, for the law that a finding rests on.
 
-    Who complained, and about what, is never told: of a clue only that there was one.
+    Who complained, and about what, is never told: of a clue only that there was one. What is written is cut
+    where all of it together would not go into one event: the entries themselves have it in full.
     """
+    for most in wording.CUTS:
+        part = wording.laid_out(wording.cut(inspection, most))
+        text = _text(part, today, listed, addition)
+        if len(text.encode()) <= wording.MOST_BYTES:
+            break
+    return text
+
+
+def _text(inspection: pb.Inspection, today: date, listed: Listed, addition: str) -> str:
     lines = ["检查结果告知", "", *_head(inspection)]
     for number, participant in enumerate(_came(inspection), 1):
         lines += ["", *_department(inspection, participant, number, listed)]
