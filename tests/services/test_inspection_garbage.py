@@ -64,7 +64,7 @@ REFUSALS = frozenset(
         code_pb2.ABORTED,
     }
 )
-REQUESTS, SEED = int(os.environ.get("REQUESTS", "500")), int(os.environ.get("SEED", "1"))
+REQUESTS, SEED = int(os.environ.get("REQUESTS", "400")), int(os.environ.get("SEED", "1"))
 HEAD = text("SELECT coalesce(sum(version), 0) FROM eventstore.stream")
 
 
