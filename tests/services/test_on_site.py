@@ -451,6 +451,23 @@ def test_a_result_names_what_is_not_checked() -> None:
     assert (error.reason, error.metadata["items"]) == ("ITEMS_NOT_CHECKED", "ecology.monitoring")
 
 
+def test_what_cannot_be_checked_any_more_is_left_out_with_the_reason() -> None:
+    visit = Visit()
+    visit.do(begin(), later(HOUR), note(ECOLOGY, passed("1", "ecology.facilities")))
+    visit.do(later(timedelta(days=9)))  # the code has expired
+    because = conclude(ECOLOGY)
+    because.unchecked_reason = "在线监测站房钥匙不在"
+    assert visit.do(because) == ["ResultRecorded"]
+    assert visit.do(because) == []
+    visit.do(note(EMERGENCY, passed("2", "emergency.hazards")))
+    all_checked = conclude(EMERGENCY)
+    all_checked.unchecked_reason = "无"
+    error = visit.refused(all_checked)
+    assert (error.reason, error.code) == ("ALL_CHECKED", code_pb2.INVALID_ARGUMENT)
+    visit.do(conclude(EMERGENCY), REPORT)
+    assert "：未检查，原因：在线监测站房钥匙不在" in visit.inspection.report
+
+
 def test_what_data_answered_is_not_missing() -> None:
     answered = item("ecology.monitoring", answered_by="自行监测")
     visit = Visit(

@@ -21,6 +21,7 @@ from services.inspection.inspections.report import (
     Listed,
     day_text,
     item_name,
+    left_out,
     people,
     time_text,
 )
@@ -108,6 +109,7 @@ def on_site_record(inspection: pb.Inspection, department: str, rules: Rules) -> 
             "",
             "检查情况：",
             *(_noted(part, each, listed) for each in part.entries),
+            *left_out(part),
             *([f"检查结论：{part.conclusion}"] if part.conclusion else []),
             "",
             "检查人员已出示执法证件和检查码，并告知申请回避的权利：□是  □否",

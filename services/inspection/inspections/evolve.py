@@ -94,6 +94,7 @@ def _carry_out(after: pb.Inspection, event: Event) -> None:
         case ev.ResultRecorded():
             for participant in _of(after, event.department):
                 participant.conclusion = event.conclusion
+                participant.unchecked_reason = event.unchecked_reason
                 participant.result_time.CopyFrom(event.occurrence.occur_time)
         case ev.InspectionReported():
             after.report = event.report

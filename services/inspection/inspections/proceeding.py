@@ -196,6 +196,12 @@ def going(inspection: pb.Inspection) -> list[pb.Participant]:
     ]
 
 
+def unchecked(participant: pb.Participant) -> list[pb.Item]:
+    """Items that data did not answer and nobody looked at."""
+    noted = {entry.item for entry in participant.entries}
+    return [each for each in participant.items if not each.answered_by and each.id not in noted]
+
+
 def assigned(inspection: pb.Inspection) -> Iterable[str]:
     """Names of all inspectors of an inspection."""
     return (each.inspector for one in inspection.participants for each in one.inspectors)

@@ -10,6 +10,7 @@ from bihuan.inspection.v1 import inspection_pb2 as pb
 from bihuan.inspection.v1 import plan_pb2
 from rules import SHANGHAI, CheckItem
 from services.inspection.inspections import wording
+from services.inspection.inspections.proceeding import unchecked
 
 Listed: TypeAlias = Mapping[str, CheckItem]
 KINDS = {
@@ -80,10 +81,19 @@ def _department(
     lines = [f"{number}. {participant.display_name}", people(participant), "检查事项："]
     entries = [_entry(participant, each) for each in participant.entries]
     lines += entries
+    lines += [f"- {each}" for each in left_out(participant)]
     findings = [each for each in inspection.findings if each.department == participant.department]
     lines += ["发现问题："] if findings else ["发现问题：无"]
     lines += [_finding(participant, each, listed) for each in findings]
     return [*lines, f"检查结论：{participant.conclusion}"]
+
+
+def left_out(participant: pb.Participant) -> list[str]:
+    """Items that its inspectors did not look at, each with the reason; once the result is recorded."""
+    if not participant.unchecked_reason:
+        return []
+    why = participant.unchecked_reason
+    return [f"{each.display_name}：未检查，原因：{why}" for each in unchecked(participant)]
 
 
 def _entry(participant: pb.Participant, entry: pb.Entry) -> str:

@@ -9,7 +9,7 @@ from bihuan.inspection.v1 import inspection_service_pb2 as rpc_pb
 from rpc.errors import invalid_argument, not_found
 from services.inspection.inspections.evolve import Event
 from services.inspection.inspections.on_site import require_going, to_hand_over
-from services.inspection.inspections.proceeding import Proceeding
+from services.inspection.inspections.proceeding import Proceeding, unchecked
 from services.inspection.inspections.report import report_text
 
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -22,23 +22,17 @@ BECOMES = {
 
 
 def record_result(p: Proceeding, command: rpc_pb.RecordResultRequest) -> list[Event]:
-    """A department's result, once each of its items that data did not answer has an entry. With the last
-    of them the report is due.
+    """A department's result: each of its items that data did not answer has an entry, or it is said why
+    not. With the last of them the report is due.
     """
     participant = p.participant(command.department)
     require_going(p, participant)
     if participant.HasField("result_time"):
-        if participant.conclusion == command.conclusion:
+        if _says_the_same(participant, command):
             return []
         text = f"{command.department} has recorded its result"
         raise p.refuse("RESULT_RECORDED", text, department=command.department)
-    noted = {entry.item for entry in participant.entries}
-    missing = [
-        each.id for each in participant.items if not each.answered_by and each.id not in noted
-    ]
-    if missing:
-        text = f"{command.department} has not checked {', '.join(missing)}"
-        raise p.refuse("ITEMS_NOT_CHECKED", text, items=",".join(missing))
+    _require_checked(p, participant, command.unchecked_reason)
     waiting = [
         each
         for each in p.going
@@ -52,9 +46,28 @@ def record_result(p: Proceeding, command: rpc_pb.RecordResultRequest) -> list[Ev
         occurrence = p.occurrence(pb.STATE_RECORDED, opens=[report], closes=closes)
     return [
         ev.ResultRecorded(
-            occurrence=occurrence, department=command.department, conclusion=command.conclusion
+            occurrence=occurrence,
+            department=command.department,
+            conclusion=command.conclusion,
+            unchecked_reason=command.unchecked_reason,
         )
     ]
+
+
+def _says_the_same(participant: pb.Participant, command: rpc_pb.RecordResultRequest) -> bool:
+    recorded = participant.conclusion, participant.unchecked_reason
+    return recorded == (command.conclusion, command.unchecked_reason)
+
+
+def _require_checked(p: Proceeding, participant: pb.Participant, reason: str) -> None:
+    """What was not looked at before the code expired cannot be any more: then the reason stands for it."""
+    missing = ", ".join(each.id for each in unchecked(participant))
+    if missing and not reason.strip():
+        text = f"{participant.department} has not checked {missing}: note them, or say why not"
+        raise p.refuse("ITEMS_NOT_CHECKED", text, items=missing.replace(", ", ","))
+    if reason and not missing:
+        text = "every item was checked"
+        raise invalid_argument("ALL_CHECKED", text, [("unchecked_reason", "must be empty")])
 
 
 def report(p: Proceeding, command: rpc_pb.ReportInspectionRequest) -> list[Event]:

@@ -40,6 +40,7 @@ def cut(inspection: pb.Inspection, most: int) -> pb.Inspection:
         finding.description = _first(finding.description, most)
     for participant in copy.participants:
         participant.conclusion = _first(participant.conclusion, most)
+        participant.unchecked_reason = _first(participant.unchecked_reason, most)
         for entry in participant.entries:
             entry.note = _first(entry.note, most)
             entry.guidance = _first(entry.guidance, most)

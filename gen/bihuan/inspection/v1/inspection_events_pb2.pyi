@@ -477,10 +477,13 @@ class ResultRecorded(_message.Message):
     OCCURRENCE_FIELD_NUMBER: _builtins.int
     DEPARTMENT_FIELD_NUMBER: _builtins.int
     CONCLUSION_FIELD_NUMBER: _builtins.int
+    UNCHECKED_REASON_FIELD_NUMBER: _builtins.int
     department: _builtins.str
     """Which department."""
     conclusion: _builtins.str
     """Its conclusion."""
+    unchecked_reason: _builtins.str
+    """Why items were not looked at; empty where all were."""
     @_builtins.property
     def occurrence(self) -> Global___Occurrence:
         """What every event says."""
@@ -491,10 +494,11 @@ class ResultRecorded(_message.Message):
         occurrence: Global___Occurrence | None = ...,
         department: _builtins.str = ...,
         conclusion: _builtins.str = ...,
+        unchecked_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["occurrence", b"occurrence"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion", "department", b"department", "occurrence", b"occurrence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion", "department", b"department", "occurrence", b"occurrence", "unchecked_reason", b"unchecked_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -569,6 +569,7 @@ class Participant(_message.Message):
     VISIT_OF_YEAR_FIELD_NUMBER: _builtins.int
     CAPPED_VISIT_OF_YEAR_FIELD_NUMBER: _builtins.int
     PRINCIPAL_FIELD_NUMBER: _builtins.int
+    UNCHECKED_REASON_FIELD_NUMBER: _builtins.int
     department: _builtins.str
     """Resource name of the department."""
     display_name: _builtins.str
@@ -595,6 +596,8 @@ class Participant(_message.Message):
     """In whose name it inspects, "departments/…", where it is entrusted (委托机关): its visits count with that
     department's. Else empty.
     """
+    unchecked_reason: _builtins.str
+    """Why items of its checklist were not looked at, where it recorded its result without them (未检查事项的原因)."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Tasks that are carried out, "plans/…/tasks/…"; none for an inspection on a clue."""
@@ -639,10 +642,11 @@ class Participant(_message.Message):
         visit_of_year: _builtins.int = ...,
         capped_visit_of_year: _builtins.int = ...,
         principal: _builtins.str = ...,
+        unchecked_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "result_time", b"result_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_time", b"answer_time", "answerer", b"answerer", "capped_visit_of_year", b"capped_visit_of_year", "conclusion", b"conclusion", "department", b"department", "display_name", b"display_name", "entries", b"entries", "inspectors", b"inspectors", "items", b"items", "lead", b"lead", "nexus_endpoint", b"nexus_endpoint", "principal", b"principal", "reason", b"reason", "result_time", b"result_time", "tasks", b"tasks", "visit_of_year", b"visit_of_year"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "answer_time", b"answer_time", "answerer", b"answerer", "capped_visit_of_year", b"capped_visit_of_year", "conclusion", b"conclusion", "department", b"department", "display_name", b"display_name", "entries", b"entries", "inspectors", b"inspectors", "items", b"items", "lead", b"lead", "nexus_endpoint", b"nexus_endpoint", "principal", b"principal", "reason", b"reason", "result_time", b"result_time", "tasks", b"tasks", "unchecked_reason", b"unchecked_reason", "visit_of_year", b"visit_of_year"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

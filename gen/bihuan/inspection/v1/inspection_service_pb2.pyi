@@ -493,6 +493,7 @@ class RecordResultRequest(_message.Message):
     ETAG_FIELD_NUMBER: _builtins.int
     DEPARTMENT_FIELD_NUMBER: _builtins.int
     CONCLUSION_FIELD_NUMBER: _builtins.int
+    UNCHECKED_REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """UUID chosen by the caller; the same again gives the same answer."""
     name: _builtins.str
@@ -503,6 +504,8 @@ class RecordResultRequest(_message.Message):
     """The department that acts."""
     conclusion: _builtins.str
     """Its conclusion."""
+    unchecked_reason: _builtins.str
+    """Why items of its checklist were not looked at; required where there are any, refused where there are none."""
     def __init__(
         self,
         *,
@@ -511,10 +514,11 @@ class RecordResultRequest(_message.Message):
         etag: _builtins.str = ...,
         department: _builtins.str = ...,
         conclusion: _builtins.str = ...,
+        unchecked_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion", "department", b"department", "etag", b"etag", "name", b"name", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conclusion", b"conclusion", "department", b"department", "etag", b"etag", "name", b"name", "request_id", b"request_id", "unchecked_reason", b"unchecked_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -209,7 +209,7 @@ class InspectionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RecordResult(self, request, context):
-        """Records a department's result, once every item of it is checked.
+        """Records a department's result, once every item of it is checked, or with the reason why not.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -44,7 +44,7 @@ class InspectionServiceStub:
     RecordEntries: _aio.UnaryUnaryMultiCallable[_inspection_service_pb2.RecordEntriesRequest, _inspection_pb2.Inspection]
     """Records entries of the checklist. The same entry may come again, late and in any order."""
     RecordResult: _aio.UnaryUnaryMultiCallable[_inspection_service_pb2.RecordResultRequest, _inspection_pb2.Inspection]
-    """Records a department's result, once every item of it is checked."""
+    """Records a department's result, once every item of it is checked, or with the reason why not."""
     ReportInspection: _aio.UnaryUnaryMultiCallable[_inspection_service_pb2.ReportInspectionRequest, _inspection_pb2.Inspection]
     """Tells the enterprise the result of all departments."""
     HandOverFinding: _aio.UnaryUnaryMultiCallable[_inspection_service_pb2.HandOverFindingRequest, _inspection_pb2.Inspection]
@@ -158,7 +158,7 @@ class InspectionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _inspection_service_pb2.RecordResultRequest,
         context: _aio.ServicerContext[_inspection_service_pb2.RecordResultRequest, _abc.Awaitable[_inspection_pb2.Inspection]],
     ) -> _abc.Awaitable[_inspection_pb2.Inspection]:
-        """Records a department's result, once every item of it is checked."""
+        """Records a department's result, once every item of it is checked, or with the reason why not."""
 
     @_abc_1.abstractmethod
     def ReportInspection(
