@@ -25,7 +25,7 @@ from bihuan.inspection.v1 import target_service_pb2 as target_rpc
 from eventstore import EventStore, engine_for
 from rpc.client import status_of
 from rpc.errors import StatusError
-from rpc.identity import Identity, identify
+from rpc.identity import Identity, acting_as
 from rules import Clock
 from services.inspection.inspections import signing, views
 from services.inspection.inspections.sight import shown
@@ -359,8 +359,8 @@ def test_what_who_sees_of_a_visit_that_began() -> None:
     seen.CopyFrom(case.inspection)
     seen.start.code = seen.codes[0].id
     seen.rating.score = 2
-    identify(Identity("ent", enterprise=FIRM))
-    told = shown(seen)
+    with acting_as(Identity("ent", enterprise=FIRM)):
+        told = shown(seen)
     assert (told.clue.source, told.clue.reference, told.clue.summary) == (
         pb.Clue.SOURCE_EMERGENCY,
         "",
@@ -368,14 +368,14 @@ def test_what_who_sees_of_a_visit_that_began() -> None:
     )
     assert told.rating.score == 2
     assert not told.opener
-    identify(Identity("ent", enterprise=OTHER))
-    with pytest.raises(StatusError, match="INSPECTION_NOT_FOUND"):
+    other = acting_as(Identity("ent", enterprise=OTHER))
+    with other, pytest.raises(StatusError, match="INSPECTION_NOT_FOUND"):
         shown(seen)
-    identify(Identity("officer", agency=ECOLOGY[12:]))
-    assert not shown(seen).HasField("rating")
-    assert shown(seen).clue == seen.clue
-    identify(Identity("supervisor"))
-    assert shown(seen) == seen
+    with acting_as(Identity("officer", agency=ECOLOGY[12:])):
+        assert not shown(seen).HasField("rating")
+        assert shown(seen).clue == seen.clue
+    with acting_as(Identity("supervisor")):
+        assert shown(seen) == seen
 
 
 async def test_without_a_key_no_code_is_issued_and_all_else_works(
