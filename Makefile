@@ -43,7 +43,7 @@ tools: $(VENV)/.dev ## install the tools of tests and schema into .venv, buf amo
 test: tools ## run every test
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-bench: $(VENV)/.bench tools ## the event store against its peers, loops against bare workflows, merging against sorting, a scanned code, about 13 minutes
+bench: $(VENV)/.bench tools ## the event store against its peers, loops against bare workflows, merging against sorting, a scanned code, about 15 minutes
 	@$(BIN)/python -m bench.merge
 	@$(BIN)/python -m bench.distribute
 	@$(BIN)/python -m bench.eventstore
