@@ -419,6 +419,7 @@ class InspectionTown(Place):
         return [
             self.send_notice,
             self.get_inspection,
+            self.read_target_fact,
             self.get_invitation,
             self.answer_invitation,
             self.expire_inspection_deadline,
