@@ -109,7 +109,7 @@ class Report:
 
     def __init__(self) -> None:
         self.table = Table(title=f"merging, medians of {ROUNDS}")
-        for column in ("measure", "ours", "against", "theirs", "ratio", "at least"):
+        for column in ("measure", "ours", "against", "theirs", "ratio", "wanted"):
             self.table.add_column(column, overflow="fold")
         self.missed: list[str] = []
 
