@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections import Counter, defaultdict
 from datetime import date
 from pathlib import Path
@@ -17,7 +16,7 @@ from bihuan.inspection.v1 import plan_pb2
 from bihuan.inspection.v1 import target_pb2 as pb
 from ops.city import assumptions as given
 from ops.city.comparison import OneCity, compare
-from ops.city.generator import City, generate, populate
+from ops.city.generator import City, generate
 from ops.city.history import Known, as_known, each_alone, known
 from ops.city.outcome import inspect as make
 from ops.city.outcome import of_the_year, outcome
@@ -25,7 +24,7 @@ from ops.city.plans import past_plan
 from ops.city.regimes import ALL, ALONE, EVERY, MERGING, Regime, Year
 from ops.city.report import as_json, tables
 from rules import RuleBook, Rules, WorkingCalendar, as_date
-from services.inspection.inspections.merging import DAY, PlannedVisit, Visit, merge
+from services.inspection.inspections.merging import DAY, PlannedVisit, Visit
 
 RULES = Rules(RuleBook.load(), WorkingCalendar.load(), given.CITY)
 FIRMS = 300
@@ -296,14 +295,6 @@ def test_the_command_teaches_and_tells_the_same_as_the_function(compared: list[O
     asked = [*command, "--seed", "2", f"--enterprises={FIRMS}", "--json"]
     told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
     assert json.loads(told) == json.loads(json.dumps(as_json(compared[1:])))
-
-
-def test_the_plans_of_the_whole_city_merge_in_far_less_than_ten_seconds() -> None:
-    tasks = past_plan(populate(1, RULES, given.ENTERPRISES), given.YEAR)
-    began = time.perf_counter()
-    visits = merge(tasks, RULES.number("inspection.merge_days", date(2026, 1, 1)), date(2026, 1, 1))
-    assert time.perf_counter() - began < 5
-    assert len(visits) < len(tasks)
 
 
 def test_every_assumption_is_written_down_with_its_value() -> None:
