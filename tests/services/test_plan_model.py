@@ -16,7 +16,7 @@ from bihuan.inspection.v1 import plan_service_pb2 as rpc_pb
 from rpc.errors import StatusError
 from rules import RuleBook, Rules, WorkingCalendar, YearCalendar, as_date
 from services.inspection.plans import caps
-from services.inspection.plans.caps import Limit, PlannedVisit, cap_of, overruns
+from services.inspection.plans.caps import CountedTask, Limit, cap_of, overruns
 from services.inspection.plans.checks import MOST_NAMED, Known
 from services.inspection.plans.evolve import Event, evolve
 from services.inspection.plans.model import ALLOWED, DECISIONS, MOST_TASKS, Planning, decide
@@ -364,7 +364,7 @@ def test_which_kinds_count_is_local(district: str, choice: str) -> None:
 
 ENTERPRISES = ("x", "y", "z")
 visits = st.builds(
-    PlannedVisit,
+    CountedTask,
     task=st.uuids().map(str),
     enterprise=st.sampled_from(ENTERPRISES),
     kind=st.sampled_from([pb.KIND_DAILY, pb.KIND_SPECIAL, pb.KIND_CASE]),
@@ -382,10 +382,10 @@ limits = st.fixed_dictionaries(
     st.sampled_from(sorted(caps.COUNTS)),
 )
 def test_no_set_of_accepted_plans_breaks_a_cap_and_no_law_s_visit_is_refused(
-    plans: list[list[PlannedVisit]], limits: dict[str, Limit], choice: str
+    plans: list[list[CountedTask]], limits: dict[str, Limit], choice: str
 ) -> None:
     counted = caps.COUNTS[choice]
-    held: list[PlannedVisit] = []
+    held: list[CountedTask] = []
     for plan in plans:
         count = Counter(each.enterprise for each in held if each.kind in counted)
         refused = overruns(plan, count, limits, counted)

@@ -20,7 +20,7 @@ COUNTS: Mapping[str, frozenset[Kind]] = {
 }
 
 
-class PlannedVisit(NamedTuple):
+class CountedTask(NamedTuple):
     """A task as far as caps go. `statutory`: a law demands it."""
 
     task: str
@@ -65,7 +65,7 @@ def cap_of(grade: str, rules: Rules, day: date) -> int | None:
 
 
 def overruns(
-    visits: Iterable[PlannedVisit],
+    visits: Iterable[CountedTask],
     elsewhere: Mapping[str, int],
     limits: Mapping[str, Limit],
     counted: Collection[Kind],
@@ -76,7 +76,7 @@ def overruns(
     limits: of each enterprise. Visits that a law demands and those on a clue take their places first and are
     never refused; the others get what is left, the first put in first.
     """
-    by_enterprise: defaultdict[str, list[PlannedVisit]] = defaultdict(list)
+    by_enterprise: defaultdict[str, list[CountedTask]] = defaultdict(list)
     for visit in visits:
         if visit.kind in counted:
             by_enterprise[visit.enterprise].append(visit)
@@ -93,5 +93,5 @@ def overruns(
     return found
 
 
-def _must_be(visit: PlannedVisit) -> bool:
+def _must_be(visit: CountedTask) -> bool:
     return visit.statutory or visit.kind == pb.KIND_CASE

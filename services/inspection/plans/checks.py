@@ -12,8 +12,8 @@ from bihuan.inspection.v1 import roster_pb2, target_pb2
 from rpc.errors import StatusError, aborted
 from rules import CheckItem, Rules, as_date
 from services.inspection.plans.caps import (
+    CountedTask,
     Limit,
-    PlannedVisit,
     cap_of,
     counted_kinds,
     overruns,
@@ -95,7 +95,7 @@ def beyond_caps(
             place = rules.at(district) if district else rules
             by_grade[grade, district] = Limit(grade, cap_of(grade, place, today))
         limits[uscc] = by_grade[grade, district]
-    visits = (PlannedVisit(task.id, task.enterprise, kind, task.statutory) for task in tasks)
+    visits = (CountedTask(task.id, task.enterprise, kind, task.statutory) for task in tasks)
     return [
         Fault(
             over.task,
